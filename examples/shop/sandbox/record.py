@@ -1,0 +1,118 @@
+"""What the providers took and what they were asked, as append-only JSON lines and in memory."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+Channel = Literal["sms", "email", "billing"]
+Outcome = Literal[
+    "accepted",
+    "refused",
+    "unavailable",
+    "hung",
+    "dropped",
+    "rate_limited",
+    "unauthorized",
+    "replayed",
+    "conflicted",
+]
+
+CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
+REQUESTS_FILE = "requests.jsonl"
+
+
+def accepted_file(channel: Channel) -> str:
+    """The file, inside the sandbox's directory, with what one provider took."""
+    return f"accepted-{channel}.jsonl"
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """One thing that a provider took, and will do or has done, whether or not its answer arrived.
+
+    `at`: UTC, ISO 8601.
+    `provider_id`: the provider's own name for it: Twilio's sid, the mail server's queue id, the invoice's id.
+    `recipient`: a phone number, a mail address, a customer.
+    `reference`: what the sender named it: the Message-ID of a mail, the idempotency key of an invoice, None for SMS.
+    `body`: the text; for mail the subject, an empty line and the decoded text; for billing the request's JSON.
+    `behaviour`: the behaviour that was applied to it ("accept_and_drop"), else None.
+    `effect`: the header X-Duly-Effect of a mail, if it has one.
+    `status_callback`: the StatusCallback of an SMS, if it has one.
+    """
+
+    at: str = field(default_factory=now)
+    provider_id: str
+    recipient: str
+    reference: str | None
+    body: str
+    behaviour: str | None = None
+    effect: str | None = None
+    status_callback: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt to send, for one recipient, and how it ended for the provider."""
+
+    at: str = field(default_factory=now)
+    channel: Channel
+    recipient: str
+    outcome: Outcome
+
+
+class Record:
+    """Keeps what was accepted and asked, in DIR/*.jsonl for good and in memory until `forget`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.forget()
+
+    def accept(self, channel: Channel, accepted: Accepted) -> None:
+        """Write down that a provider took something. Call it before the answer is sent; raises OSError."""
+        # Synced in the event loop itself: nobody may get an answer while this is not on the disk, and the
+        # order of the lines is then the order in which things were taken.
+        self._append(accepted_file(channel), asdict(accepted), sync=True)
+        self._accepted[channel].append(accepted)
+
+    def request(self, channel: Channel, recipient: str, outcome: Outcome) -> None:
+        """Write down one request and its outcome. Call it before the answer is sent; raises OSError."""
+        attempt = Attempt(channel=channel, recipient=recipient, outcome=outcome)
+        self._append(REQUESTS_FILE, asdict(attempt), sync=False)
+        self._attempts.append(attempt)
+
+    def accepted(self) -> dict[Channel, list[Accepted]]:
+        """What each provider took since the start or the last `forget`, oldest first."""
+        return {channel: list(taken) for channel, taken in self._accepted.items()}
+
+    def requests(self) -> list[Attempt]:
+        """Every request since the start or the last `forget`, oldest first."""
+        return list(self._attempts)
+
+    def forget(self) -> None:
+        """Empty the memory. The files stay as they are: they are the evidence of the whole run."""
+        self._accepted: dict[Channel, list[Accepted]] = {channel: [] for channel in CHANNELS}
+        self._attempts: list[Attempt] = []
+
+    def _append(self, name: str, line: dict[str, Any], *, sync: bool) -> None:
+        with (self._directory / name).open("ab") as file:
+            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read one of the .jsonl files; an absent file is empty, and a last line still being written is left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines[:-1]]

@@ -1,0 +1,22 @@
+"""Durations. There is no *now* here: due times are compared by the database's clock, in SQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_milliseconds(duration: timedelta) -> int:
+    """A duration in whole milliseconds, rounded towards zero."""
+    return duration // timedelta(milliseconds=1)
+
+
+def from_milliseconds(milliseconds: int) -> timedelta:
+    """A duration of so many milliseconds."""
+    return timedelta(milliseconds=milliseconds)
+
+
+def time_of(milliseconds: int) -> datetime:
+    """The UTC time so many milliseconds after 1970-01-01T00:00Z: how both stores keep times."""
+    return EPOCH + timedelta(milliseconds=milliseconds)

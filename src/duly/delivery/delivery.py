@@ -1,0 +1,141 @@
+"""One promise: hands a message to its subscriber, in that subscriber's own transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from datetime import timedelta
+from enum import Enum
+from typing import Final, Protocol
+
+from duly.errors import DulyError, InvalidInput, StoreError, UniqueViolation, UnknownMessageType, UserSqlError
+from duly.failpoints import hit
+from duly.ports.change import Conflict, Delivered, Done, Exists, Repeat, Taken, Verdict, Void
+from duly.ports.store import Committing, Due, OutboxStore
+from duly.states.outbox_row import Park, Wait, after_failure
+from duly.states.retry import RetrySchedule
+from duly.telemetry import log, span
+from duly.work.routes import Handler, Routes
+from duly.work.unit_of_work import UnitOfWork, WriteRefused
+
+CONFLICT_RETRIES_MAX: Final = 12
+REASON_CHARACTERS_MAX: Final = 2_000
+
+
+class DeliveryStore(Committing, OutboxStore, Protocol):
+    """What Act II needs of a store."""
+
+
+class Fate(Enum):
+    """What has become of a row in hand."""
+
+    DONE = "done"
+    """Handled, or parked: the lane goes on."""
+    LEFT = "left"
+    """Not handled: the lane waits in the store."""
+    LOST = "lost"
+    """The bucket is somebody else's."""
+
+
+class _Retry(Exception):
+    """A conflict with another writer."""
+
+
+class Delivery:
+    """Delivers rows, and writes down what failed."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        store: DeliveryStore,
+        *,
+        retry: RetrySchedule,
+        handler_time_max: timedelta,
+        unknown_type_wait: timedelta,
+    ) -> None:
+        self._routes = routes
+        self._store = store
+        self._retry = retry
+        self._handler_time_max = handler_time_max
+        self._unknown_type_wait = unknown_type_wait
+
+    async def deliver(self, due: Due, handler: Handler, token: str) -> Fate:
+        """Run the handler and commit, completion included. Raises `StoreError` when the store is away."""
+        envelope = due.envelope
+        facts = {"duly.tenant": envelope.tenant, "duly.message_id": envelope.id, "duly.subscriber": handler.name}
+        with span(f"deliver {envelope.name} to {handler.name}", facts, parent=envelope.trace):
+            try:
+                async with asyncio.timeout(self._handler_time_max.total_seconds()):
+                    return await self._until_settled(due, handler, token)
+            except UnknownMessageType as error:
+                # Nothing is wrong with the message: newer code will know it. It waits, and is never parked for this.
+                return await self._hold(due, token, due.attempts, self._unknown_type_wait, error)
+            except _Retry as error:
+                return await self._hold(due, token, due.attempts, self._retry.waits[-1], error)
+            except StoreError as error:
+                if not isinstance(error, UserSqlError):
+                    raise
+                return await self._failed(due, handler, token, error)
+            except Exception as error:
+                return await self._failed(due, handler, token, error)
+
+    async def _until_settled(self, due: Due, handler: Handler, token: str) -> Fate:
+        for attempt in range(CONFLICT_RETRIES_MAX + 1):
+            if attempt:
+                await asyncio.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.25)))
+            match await self._once(due, handler, token):
+                case Done():
+                    hit("relay.after_commit")
+                    return Fate.DONE
+                case Void(reason=reason):
+                    log(logging.INFO, "a delivery was void", reason=reason, subscriber=handler.name, row=due.row)
+                    return Fate.LOST
+                case Taken(type=type_name, field=field, value=value):
+                    raise UniqueViolation(
+                        type_name, field, value, f"{type_name}.{field} {value!r} belongs to another {type_name}."
+                    )
+                case Conflict() | Exists() | Repeat():
+                    continue
+        raise _Retry(f"{handler.name} met a conflict {CONFLICT_RETRIES_MAX + 1} times in a row")
+
+    async def _once(self, due: Due, handler: Handler, token: str) -> Verdict:
+        message = self._routes.catalog.decode(due.envelope)
+        async with UnitOfWork(self._routes, self._store, due.envelope.tenant) as work:
+            try:
+                await work.run(handler, message, due.envelope)
+                hit("relay.before_commit")
+                return await work.commit(
+                    delivered=Delivered(due.row, due.bucket, token, due.subscriber, due.lane, due.attempts > 0)
+                )
+            except WriteRefused as refused:
+                return refused.verdict
+
+    async def _failed(self, due: Due, handler: Handler, token: str, error: Exception) -> Fate:
+        # Bad input stays bad, however often it is tried.
+        permanent = isinstance(error, InvalidInput)
+        decision = after_failure(due.attempts, permanent=permanent, retry=self._retry, fraction=random.random())
+        log(
+            logging.WARNING,
+            "a subscriber failed",
+            subscriber=handler.name,
+            message_name=due.envelope.name,
+            message_id=due.envelope.id,
+            attempts=decision.attempts,
+            error=type(error).__name__,
+        )
+        match decision:
+            case Wait(attempts=attempts, wait=wait):
+                return await self._hold(due, token, attempts, wait, error)
+            case Park(attempts=attempts):
+                parked = await self._store.park(due, token, attempts=attempts, reason=_reason(error))
+                return Fate.DONE if parked else Fate.LOST
+
+    async def _hold(self, due: Due, token: str, attempts: int, wait: timedelta, error: Exception) -> Fate:
+        held = await self._store.hold(due, token, attempts=attempts, wait=wait, reason=_reason(error))
+        return Fate.LEFT if held else Fate.LOST
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) if isinstance(error, DulyError | _Retry) else f"{type(error).__name__}: {error}"
+    return text.replace("\0", "")[:REASON_CHARACTERS_MAX]

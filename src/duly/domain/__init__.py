@@ -1,0 +1,1 @@
+"""What users write about their domain. Pure."""

@@ -1,0 +1,1 @@
+"""What is said: messages, their stored form and their names. Pure."""

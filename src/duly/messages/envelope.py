@@ -1,0 +1,76 @@
+"""A message as it is stored: its body, and where it came from."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+CASCADE_DEPTH_MAX: Final = 32
+"""How long a chain of causes may become before it is refused."""
+
+MESSAGES_PER_COMMAND_MAX: Final = 10_000
+"""How many messages one unit of work may raise."""
+
+
+class Kind(Enum):
+    """What a stored message is."""
+
+    COMMAND = "command"
+    EVENT = "event"
+    PUBLIC = "public"
+
+
+class Link(msgspec.Struct, frozen=True, array_like=True):
+    """One step of a chain of causes: a message, and the handler that raised it (empty for the first)."""
+
+    kind: str
+    name: str
+    id: str
+    handler: str = ""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A message with its origin. `chain` holds its causes from the first command on, without itself."""
+
+    id: str
+    tenant: str
+    kind: Kind
+    name: str
+    version: int
+    body: str
+    personal: str | None = None
+    subject: str | None = None
+    stream: str | None = None
+    stream_version: int | None = None
+    handler: str = ""
+    chain: tuple[Link, ...] = ()
+    trace: str | None = None
+
+    @property
+    def correlation(self) -> str:
+        """Id of the first message of the chain: everything that follows from one command shares it."""
+        return self.chain[0].id if self.chain else self.id
+
+    @property
+    def cause(self) -> str | None:
+        """Id of the message whose handler raised this one; None for the first."""
+        return self.chain[-1].id if self.chain else None
+
+    def link(self) -> Link:
+        """This message as a step of the chains of what follows from it."""
+        return Link(self.kind.value, self.name, self.id, self.handler)
+
+
+_links = msgspec.json.Decoder(tuple[Link, ...])
+
+
+def encode_chain(chain: tuple[Link, ...]) -> str:
+    """A chain as JSON text: a list of [kind, name, id, handler]."""
+    return msgspec.json.encode(chain).decode()
+
+
+def decode_chain(text: str) -> tuple[Link, ...]:
+    """The chain from its JSON text."""
+    return _links.decode(text)

@@ -1,0 +1,91 @@
+"""Identity comes from the cause: what a handler creates gets an id derived from what it heard.
+
+Doing it again makes the same thing again, which is what stops a redelivery from sending a second SMS.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+from uuid import UUID
+
+from duly.errors import InvalidCommandId, InvalidTenant
+
+TENANT_CHARACTERS_MAX: Final = 100
+COMMAND_ID_CHARACTERS_MAX: Final = 200
+BUCKETS: Final = 32
+"""How many buckets the keys of the outbox fall into; part of the stored form."""
+
+
+def derived_id(tenant: str, cause: str, *, handler: str, ordinal: int | str) -> str:
+    """The id of the *ordinal*-th thing that *handler* makes because of *cause*: a UUID as text.
+
+    *ordinal* is a count from 0 or the caller's own key. The parts are length-prefixed, so none can imitate another.
+    """
+    kind = "k" if isinstance(ordinal, str) else "n"
+    digest = blake2b(digest_size=16, person=b"duly-id")
+    for part in (tenant, cause, handler, kind, str(ordinal)):
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return str(UUID(bytes=digest.digest()))
+
+
+def digest_of(*parts: str | bytes) -> str:
+    """A 256-bit digest of the parts, hexadecimal; tells one body from another."""
+    digest = blake2b(digest_size=32)
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def bucket_of(lane: str) -> int:
+    """The bucket of a lane, 0 to `BUCKETS` - 1, stable across processes and releases."""
+    return int.from_bytes(blake2b(lane.encode(), digest_size=4).digest(), "big") % BUCKETS
+
+
+def lane_of(tenant: str, key: str) -> str:
+    """The lane of a key; the tenant is part of it."""
+    return f"{tenant}/{key}"
+
+
+def checked_tenant(tenant: str | None) -> str:
+    """*tenant* if it can name one: 1 to 100 letters, digits, ``.``, ``_``, ``-`` or ``:``.
+
+    Raises `InvalidTenant`.
+    """
+    if tenant is None:
+        raise InvalidTenant(
+            "No tenant was given. Pass tenant='…' to the call, or Duly(tenant='main') for an application with one."
+        )
+    if not _is_text(tenant) or not 0 < len(tenant) <= TENANT_CHARACTERS_MAX or not _is_plain(tenant):
+        raise InvalidTenant(
+            f"{tenant!r:.200} cannot name a tenant. Use 1 to {TENANT_CHARACTERS_MAX} ASCII letters, digits, "
+            "'.', '_', '-', ':'."
+        )
+    return tenant
+
+
+def checked_command_id(command_id: str) -> str:
+    """*command_id* if it can be one: 1 to 200 printable characters. Raises `InvalidCommandId`."""
+    if (
+        not _is_text(command_id)
+        or not 0 < len(command_id) <= COMMAND_ID_CHARACTERS_MAX
+        or not command_id.isprintable()
+    ):
+        raise InvalidCommandId(
+            f"{command_id!r:.200} cannot be a command id. Use 1 to {COMMAND_ID_CHARACTERS_MAX} printable characters, "
+            "for instance the id that the client made for this click."
+        )
+    return command_id
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a str: callers without a type checker pass anything."""
+    return isinstance(value, str)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and all(character.isalnum() or character in "._-:" for character in text)

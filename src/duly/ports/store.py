@@ -1,0 +1,186 @@
+"""What the acts need from a store; sayable without SQL, but for the façade of `OpenTransaction`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from duly.messages.envelope import Envelope
+from duly.ports.change import Change, Repeat, Verdict
+from duly.ports.ledger import LedgerStore
+
+SqlValue: TypeAlias = str | int | float | bool | bytes | Decimal | datetime | None
+SqlRow: TypeAlias = Mapping[str, object]
+
+
+class StoredDocument(msgspec.Struct, frozen=True):
+    """An aggregate's document as it was committed."""
+
+    id: str
+    version: int
+    schema: int
+    body: str
+
+
+class Reading(Protocol):
+    """Reads what was committed. Each call is a read of its own moment."""
+
+    async def document(self, tenant: str, type_name: str, document_id: str) -> StoredDocument | None:
+        """One document, or None."""
+
+    async def documents_by(
+        self, tenant: str, type_name: str, field: str, value: str, rows_max: int
+    ) -> list[StoredDocument]:
+        """The documents whose `Index` or `Unique` *field* has *value*, by id."""
+
+    async def inbox_row(self, tenant: str, command_id: str) -> Repeat | None:
+        """What an earlier execution of this command left, or None."""
+
+    async def select(self, statement: str, parameters: Mapping[str, SqlValue]) -> list[SqlRow]:
+        """Rows of the user's own SELECT with ``:name`` parameters. Refuses to write."""
+
+
+class OpenTransaction(Protocol):
+    """A transaction held open for a handler that runs SQL of its own."""
+
+    async def write(self, change: Change) -> Verdict:
+        """Write a part of the change; `Done` means written, not committed."""
+
+    async def document(self, tenant: str, type_name: str, document_id: str) -> StoredDocument | None:
+        """One document as this transaction sees it."""
+
+    async def documents_by(
+        self, tenant: str, type_name: str, field: str, value: str, rows_max: int
+    ) -> list[StoredDocument]:
+        """Documents by a findable value, as this transaction sees them."""
+
+    async def execute(self, statement: str, parameters: Mapping[str, SqlValue]) -> int:
+        """Run a statement of the user's own; the number of rows it changed."""
+
+    async def fetch(self, statement: str, parameters: Mapping[str, SqlValue]) -> list[SqlRow]:
+        """Run a statement of the user's own that returns rows."""
+
+    async def commit(self) -> None:
+        """Commit; nothing may be called afterwards."""
+
+    async def rollback(self) -> None:
+        """Take back everything; nothing may be called afterwards."""
+
+    @property
+    def raw(self) -> object:
+        """The driver's own connection."""
+
+
+class Committing(Reading, Protocol):
+    """What a unit of work needs."""
+
+    async def commit(self, change: Change) -> Verdict:
+        """Commit a change, whole or not at all.
+
+        A connection lost at COMMIT is resolved through the inbox row. Raises `StoreError`.
+        """
+
+    def begin(self) -> AbstractAsyncContextManager[OpenTransaction]:
+        """Open a transaction; leaving the block without `commit` takes everything back."""
+
+
+class Ownership(msgspec.Struct, frozen=True):
+    """The buckets that a worker owns now, each with its fencing token, and how many are its fair share."""
+
+    tokens: Mapping[int, str]
+    share: int
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """An outbox row that waits for its subscriber, with the failures that its lane has seen at it."""
+
+    row: int
+    bucket: int
+    subscriber: int
+    lane: str
+    envelope: Envelope
+    attempts: int
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that stepped out of its lane, and why."""
+
+    id: int
+    tenant: str
+    subscriber: str
+    lane: str
+    message_id: str
+    message_name: str
+    attempts: int
+    reason: str
+    parked_at: datetime
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """A subscriber's stored name, and the names it had before."""
+
+    name: str
+    formerly: tuple[str, ...] = ()
+
+
+class OutboxStore(Protocol):
+    """What the relay needs."""
+
+    async def subscribe(self, subscriptions: Sequence[Subscription]) -> dict[str, int]:
+        """The stable number of each subscriber by name; a renamed one keeps its number."""
+
+    async def own_buckets(self, owner: str, lease: timedelta, *, let_go: Sequence[int]) -> Ownership:
+        """Renew *owner*'s leases, let go of some buckets, take free ones up to its fair share."""
+
+    async def disown(self, owner: str) -> None:
+        """Let go of all of *owner*'s buckets at once: a planned end."""
+
+    async def due(self, buckets: Sequence[int], subscribers: Sequence[int], after_row: int, rows_max: int) -> list[Due]:
+        """Outbox rows above *after_row* in these buckets, by row, without lanes on hold."""
+
+    async def hold(self, due: Due, token: str, *, attempts: int, wait: timedelta, reason: str) -> bool:
+        """Put a lane on hold for its head; False when the bucket has another owner."""
+
+    async def park(self, due: Due, token: str, *, attempts: int, reason: str) -> bool:
+        """Move a row to the parked ones; False when the bucket has another owner or the row is gone."""
+
+    async def parked(self, tenant: str, rows_max: int) -> list[Parked]:
+        """A tenant's parked messages, the latest first."""
+
+    async def unpark(self, tenant: str, parked_id: int) -> bool:
+        """Put a parked message back at the end of its lane; False when there is none."""
+
+    async def undelivered(self, within: timedelta) -> int:
+        """How many outbox rows there are, but for lanes that are on hold for longer than *within*."""
+
+
+class Schema(Protocol):
+    """The database's form."""
+
+    async def migrate(self, tables: Sequence[str]) -> list[str]:
+        """Bring the schema up to date and run the modules' own *tables* statements; what was done, a line each."""
+
+    async def check_schema(self) -> None:
+        """Raises `SchemaMissing`, `SchemaOutdated`, `SchemaTooNew`."""
+
+    async def is_empty(self) -> bool:
+        """Whether the database is a new, empty SQLite file (which the start may fill without asking)."""
+
+
+class Store(Committing, OutboxStore, LedgerStore, Schema, Protocol):
+    """One database."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets."""
+
+    async def open(self) -> None:
+        """Connect. Raises `StoreError`."""
+
+    async def close(self) -> None:
+        """Let go of everything."""

@@ -1,0 +1,215 @@
+"""The application: modules, a store and gateways put together. The only place where the acts meet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+from duly.effects.tenant_view import TenantLedger
+from duly.errors import ConfigurationError, DulyError, NotQuiet
+from duly.messages.fields import Marker
+from duly.messages.identity import checked_tenant
+from duly.messages.message import Command, Query
+from duly.ports.gateway import Gateway
+from duly.ports.store import Parked, Store, Subscription
+from duly.runtime.observing import observe
+from duly.runtime.settings import Settings, settings_mistakes
+from duly.runtime.store_url import store_from_url
+from duly.runtime.worker import Worker
+from duly.transaction.command_bus import CommandBus, QueryBus
+from duly.transaction.door import FieldChecks
+from duly.work.context import Middleware
+from duly.work.module import Module
+from duly.work.wiring import compile_routes
+
+R = TypeVar("R")
+
+QUIET_POLL_SECONDS = 0.01
+
+
+class Duly:
+    """An application. Wiring is a value: what is not named here does not run.
+
+    *store* is a URL (``sqlite:///shop.db``, ``postgresql://…``, ``memory:``) or a store; an empty SQLite file is set up
+    without asking. *tenant* is the tenant of calls that name none. With ``worker=False`` this process only executes
+    commands and queries, and another one (``duly worker``) keeps the promises.
+
+    Raises `ConfigurationError` with every mistake that was found.
+    """
+
+    def __init__(
+        self,
+        *,
+        modules: Sequence[Module],
+        store: str | Store,
+        gateways: Sequence[Gateway] = (),
+        tenant: str | None = None,
+        settings: Settings | None = None,
+        middleware: Sequence[Middleware] = (),
+        worker: bool = True,
+    ) -> None:
+        self.settings = settings or Settings()
+        self._modules = tuple(modules)
+        self._gateways = tuple(gateways)
+        self._tenant = tenant
+        self._runs_worker = worker
+        self._worker: Worker | None = None
+        self._is_open = False
+        mistakes = settings_mistakes(self.settings, {f"gateway {g.name!r}": g.retry for g in gateways})
+        try:
+            if tenant is not None:
+                checked_tenant(tenant)
+            self._store = store_from_url(store) if isinstance(store, str) else store
+        except DulyError as error:
+            mistakes.append(str(error))
+        try:
+            self._routes = compile_routes(self._modules, self._gateways, (observe, *middleware))
+        except ConfigurationError as error:
+            mistakes += error.mistakes
+        if mistakes:
+            raise ConfigurationError(mistakes)
+        checks = FieldChecks({Marker.PHONE_NUMBER: _check_phone_number, Marker.EMAIL_ADDRESS: _check_email_address})
+        self._commands = CommandBus(
+            self._routes, self._store, inbox_keep=self.settings.inbox_keep, checks=checks, on_commit=self._wake
+        )
+        self._queries = QueryBus(self._routes, self._store)
+
+    # Life.
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect, check the schema and begin. Raises `StoreError`."""
+        await self._store.open()
+        try:
+            if await self._store.is_empty():
+                await self._store.migrate(self._tables())
+            await self._store.check_schema()
+            subscribers = self._routes.all_subscribers()
+            numbers = await self._store.subscribe(
+                [Subscription(handler.name, handler.formerly) for handler in subscribers]
+            )
+        except BaseException:
+            await self._store.close()
+            raise
+        self._routes.assign_numbers(numbers)
+        self._is_open = True
+        if self._runs_worker:
+            self._worker = Worker(self._routes, self._store, self._gateways, self.settings)
+            self._worker.start()
+
+    async def stop(self) -> None:
+        """Let begun work come to its end, and let go of everything."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        try:
+            if self._worker is not None:
+                await self._worker.stop()
+        finally:
+            await self._store.close()
+
+    def as_worker(self) -> Self:
+        """The same application, with a worker in this process whatever it was made with. Before `start`."""
+        self._runs_worker = True
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """Where the database is, without secrets."""
+        return self._store.url
+
+    async def migrate(self) -> list[str]:
+        """Bring the database up to date, the modules' own tables included; what was done. Before `start`."""
+        await self._store.open()
+        try:
+            return await self._store.migrate(self._tables())
+        finally:
+            await self._store.close()
+
+    # Use.
+
+    async def execute(self, command: Command[R], *, tenant: str | None = None, command_id: str | None = None) -> R:
+        """Run *command* and everything that follows from it in one transaction; the handler's result.
+
+        The same *command_id* runs once per tenant: a repeat, also a concurrent one, gets the first result.
+        Raises `InvalidInput`, `CommandIdReused`, `ConcurrencyConflict`, `AggregateExists`, `UniqueViolation`,
+        `StoreError`, and whatever the handlers raise.
+        """
+        self._check_open()
+        return await self._commands.execute(command, tenant=tenant or self._tenant, command_id=command_id)
+
+    async def ask(self, query: Query[R], *, tenant: str | None = None) -> R:
+        """The answer to *query*, from what was committed. Raises `InvalidInput`."""
+        self._check_open()
+        return cast("R", await self._queries.ask(query, tenant=tenant or self._tenant))
+
+    def ledger(self, tenant: str | None = None) -> TenantLedger:
+        """A tenant's view of its effects. Raises `InvalidTenant`."""
+        return TenantLedger(self._store, tenant or self._tenant)
+
+    async def parked(self, tenant: str | None = None, *, rows_max: int = 100) -> list[Parked]:
+        """A tenant's messages that stepped out of their lanes, and why; the latest first."""
+        return await self._store.parked(checked_tenant(tenant or self._tenant), rows_max)
+
+    async def unpark(self, parked_id: int, tenant: str | None = None) -> bool:
+        """Put a parked message back at the end of its lane; False when this tenant has none with this id."""
+        done = await self._store.unpark(checked_tenant(tenant or self._tenant), parked_id)
+        self._wake()
+        return done
+
+    async def until_quiet(
+        self, *, time_max: timedelta = timedelta(seconds=30), within: timedelta = timedelta(seconds=10)
+    ) -> None:
+        """Wait until every promise is kept and every effect attempted, but for those that wait longer than *within*.
+
+        Raises `NotQuiet` with the counts when that takes longer than *time_max*.
+        """
+        self._check_open()
+        deadline = asyncio.get_running_loop().time() + time_max.total_seconds()
+        while True:
+            if self._worker is not None:
+                self._worker.raise_if_failed()
+            undelivered = await self._store.undelivered(within)
+            unsettled = 0 if undelivered else await self._store.unsettled(within)
+            if not undelivered and not unsettled and not await self._store.undelivered(within):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise NotQuiet(
+                    f"After {time_max} there are still {undelivered} undelivered messages and {unsettled} unsettled "
+                    "effects. Is a worker running?"
+                )
+            await asyncio.sleep(QUIET_POLL_SECONDS)
+
+    def _tables(self) -> list[str]:
+        return [statement for module in self._modules for statement in module.tables]
+
+    def _wake(self) -> None:
+        if self._worker is not None:
+            self._worker.wake()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise DulyError("The application is not started. Use: async with Duly(…) as app: …")
+
+
+def _check_phone_number(value: str, field: str) -> None:
+    from duly.gateways.addresses import phone_number
+
+    phone_number(value, field=field)
+
+
+def _check_email_address(value: str, field: str) -> None:
+    from duly.gateways.addresses import email_address
+
+    email_address(value, field=field)

@@ -1,0 +1,54 @@
+"""How an application works, with defaults that suit most."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from duly.states.retry import DELIVERY_RETRY, RetrySchedule
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All knobs. Every one has a safe default."""
+
+    retry: RetrySchedule = DELIVERY_RETRY
+    """When a failing subscriber is tried again; after the last attempt the message is parked."""
+    inbox_keep: timedelta = timedelta(days=14)
+    """How long a command id is remembered. Longer than every retry."""
+    lease: timedelta = timedelta(seconds=15)
+    """How long a worker that fell silent keeps its buckets."""
+    poll_interval: timedelta = timedelta(milliseconds=100)
+    """How often the outbox and the ledger are looked at without a wake-up."""
+    deliveries_max: int = 16
+    """How many subscribers run at once in one process."""
+    rows_max: int = 1_000
+    """How many outbox rows one process keeps in hand."""
+    handler_time_max: timedelta = timedelta(minutes=5)
+    """After this time an `after_commit` handler counts as failed."""
+    unknown_type_wait: timedelta = timedelta(seconds=30)
+    """How long a message waits whose type this code does not know."""
+    gateway_hold: timedelta = timedelta(minutes=1)
+    """How long effects are held after a fault of the gateway's own, such as a wrong password."""
+    retry_after_max: timedelta = timedelta(hours=1)
+    """The longest wait that a provider may ask for."""
+    drain_time_max: timedelta = timedelta(seconds=30)
+    """How long a stopping worker lets begun work come to its end."""
+
+
+def settings_mistakes(settings: Settings, effect_retries: dict[str, RetrySchedule]) -> list[str]:
+    """What cannot be kept together, a sentence each."""
+    mistakes: list[str] = []
+    for field in settings.__struct_fields__:
+        value = getattr(settings, field)
+        if isinstance(value, timedelta) and value <= timedelta(0):
+            mistakes.append(f"Settings.{field} is {value}; it must be longer than zero.")
+        if isinstance(value, int) and value < 1:
+            mistakes.append(f"Settings.{field} is {value}; it must be 1 or more.")
+    for name, retry in {"Settings.retry": settings.retry, **effect_retries}.items():
+        if retry.longest >= settings.inbox_keep:
+            mistakes.append(
+                f"Settings.inbox_keep ({settings.inbox_keep}) is not longer than {name} ({retry.longest}): a command "
+                "id could be forgotten while its consequences are still tried. Make it longer."
+            )
+    return mistakes

@@ -1,0 +1,93 @@
+"""Runs Acts II and III in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from uuid import uuid4
+
+from duly.delivery.delivery import Delivery
+from duly.delivery.relay import Relay
+from duly.effects.sender import Sender, Senders, SenderSettings
+from duly.ports.gateway import Gateway
+from duly.ports.store import Store
+from duly.runtime.settings import Settings
+from duly.telemetry import log
+from duly.work.routes import Routes
+
+
+class Worker:
+    """A relay and a sender per gateway. Recovery is its normal start: there is nothing to repair by hand."""
+
+    def __init__(self, routes: Routes, store: Store, gateways: Sequence[Gateway], settings: Settings) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._settings = settings
+        delivery = Delivery(
+            routes,
+            store,
+            retry=settings.retry,
+            handler_time_max=settings.handler_time_max,
+            unknown_type_wait=settings.unknown_type_wait,
+        )
+        self._relay = Relay(
+            store,
+            delivery,
+            {routes.number(handler): handler for handler in routes.all_subscribers()},
+            owner=self.owner,
+            lease=settings.lease,
+            poll_interval=settings.poll_interval,
+            deliveries_max=settings.deliveries_max,
+            rows_max=settings.rows_max,
+            on_commit=self.wake,
+        )
+        sender_settings = SenderSettings(
+            poll_interval=settings.poll_interval,
+            gateway_hold=settings.gateway_hold,
+            retry_after_max=settings.retry_after_max,
+        )
+        self._senders = Senders(
+            store,
+            [Sender(store, gateway, sender_settings, owner=self.owner, on_record=self.wake) for gateway in gateways],
+            sender_settings,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._relay.wake()
+        self._senders.wake()
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        self._tasks = [
+            asyncio.create_task(self._relay.run(), name="duly-relay"),
+            asyncio.create_task(self._senders.run(), name="duly-senders"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_tell_if_failed)
+
+    async def stop(self) -> None:
+        """Take nothing new, let begun work end within `drain_time_max`, then cancel it."""
+        self._relay.stop()
+        self._senders.stop()
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=self._settings.drain_time_max.total_seconds())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def raise_if_failed(self) -> None:
+        """Raises what ended the worker before its time, if anything did."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+
+def _tell_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log(logging.CRITICAL, f"{task.get_name()} ended before its time", error=repr(task.exception()))

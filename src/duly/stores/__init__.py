@@ -1,0 +1,1 @@
+"""Keepers of the store port. Architecture invariant: no act is known here."""

@@ -1,0 +1,351 @@
+"""A change as statements, apart from any driver. What the verdict is not `Done` for must be rolled back.
+
+Order: id row; outbox row under its token; all documents read or written, in key order; entries; documents; messages;
+promises; intents. The same order everywhere is what keeps two commits from waiting for each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from duly.clock import to_milliseconds
+from duly.messages.envelope import encode_chain
+from duly.ports.change import (
+    Change,
+    Conflict,
+    Delivered,
+    DocumentWrite,
+    Done,
+    Exists,
+    InboxWrite,
+    Intent,
+    Repeat,
+    Taken,
+    Verdict,
+    Void,
+)
+from duly.stores.script import Script, Statement
+
+INSERT_INBOX: Final = """
+INSERT INTO duly.inbox AS present (tenant, id, name, digest, token, is_tombstone, result, expires_ms)
+VALUES (:tenant, :id, :name, :digest, :token, :is_tombstone, :result, duly.now_ms() + :keep_ms)
+ON CONFLICT (tenant, id) DO UPDATE
+   SET name = excluded.name, digest = excluded.digest, token = excluded.token, is_tombstone = excluded.is_tombstone,
+       result = excluded.result, expires_ms = excluded.expires_ms
+ WHERE (present.is_tombstone = 1 AND present.token <> excluded.token) OR present.expires_ms <= duly.now_ms()
+"""
+SELECT_INBOX: Final = """
+SELECT name, digest, result, token, is_tombstone FROM duly.inbox
+ WHERE tenant = :tenant AND id = :id AND expires_ms > duly.now_ms()
+"""
+INSERT_TOMBSTONE: Final = """
+INSERT INTO duly.inbox (tenant, id, name, digest, token, is_tombstone, result, expires_ms)
+VALUES (:tenant, :id, :name, :digest, :token, 1, 'null', duly.now_ms() + :keep_ms)
+ON CONFLICT (tenant, id) DO NOTHING
+"""
+# Fencing: the token is read in the statement after the lock was granted. A thief takes the lock exclusively.
+SHARE_BUCKET: Final = "SELECT duly.share_bucket(:bucket)"
+SELECT_TOKEN: Final = "SELECT 1 FROM duly.bucket WHERE bucket = :bucket AND token = :token"
+DELETE_OUTBOX: Final = "DELETE FROM duly.outbox WHERE id = :row"
+DELETE_HOLD: Final = "DELETE FROM duly.lane_hold WHERE subscriber_no = :subscriber AND lane = :lane"
+LOCK_DOCUMENT: Final = (
+    "SELECT version FROM duly.document WHERE tenant = :tenant AND type = :type AND id = :id FOR UPDATE"
+)
+DELETE_ENTRY: Final = """
+DELETE FROM duly.entry
+ WHERE tenant = :tenant AND type = :type AND field = :field AND value = :value AND slot = :slot AND id = :id
+"""
+INSERT_ENTRY: Final = """
+INSERT INTO duly.entry (tenant, type, field, value, slot, id)
+VALUES (:tenant, :type, :field, :value, :slot, :id) ON CONFLICT DO NOTHING
+"""
+INSERT_DOCUMENT: Final = """
+INSERT INTO duly.document (tenant, type, id, version, schema, body)
+VALUES (:tenant, :type, :id, 1, :schema, :body) ON CONFLICT DO NOTHING
+"""
+UPDATE_DOCUMENT: Final = """
+UPDATE duly.document SET version = version + 1, schema = :schema, body = :body
+ WHERE tenant = :tenant AND type = :type AND id = :id
+"""
+DELETE_DOCUMENT: Final = "DELETE FROM duly.document WHERE tenant = :tenant AND type = :type AND id = :id"
+# The single writer numbers events directly; each row says where the next one begins, even without events.
+INSERT_COMMIT: Final = """
+INSERT INTO duly.commit_log (tenant, events, first_position, at_ms)
+VALUES (:tenant, :events,
+        coalesce((SELECT first_position + events FROM duly.commit_log ORDER BY id DESC LIMIT 1), 1), duly.now_ms())
+RETURNING id
+"""
+INSERT_MESSAGE: Final = """
+INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, subject, stream, stream_version, handler,
+                          chain, trace, body)
+VALUES (:commit_id, :ordinal, :id, :tenant, :kind, :name, :version, :subject, :stream, :stream_version, :handler,
+        :chain, :trace, :body)
+"""
+INSERT_PERSONAL: Final = """
+INSERT INTO duly.personal (message_id, tenant, subject, body) VALUES (:id, :tenant, :subject, :body)
+ON CONFLICT DO NOTHING
+"""
+INSERT_OUTBOX: Final = """
+INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
+VALUES (:subscriber, :bucket, :lane, :commit_id, :ordinal)
+"""
+INSERT_EFFECT: Final = """
+INSERT INTO duly.effect (id, no, tenant, type, channel, gateway, key, digest, state, handler, chain, trace,
+                         requested_ms, changed_ms, due_ms)
+VALUES (:id, (SELECT coalesce(max(no), 0) + 1 FROM duly.effect), :tenant, :type, :channel, :gateway, :key, :digest,
+        'requested', :handler, :chain, :trace, duly.now_ms(), duly.now_ms(), duly.now_ms())
+ON CONFLICT (id) DO NOTHING
+"""
+INSERT_CONTENT: Final = """
+INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, summary, content_type, body)
+VALUES (:id, :tenant, :subject, :recipient, :summary, :content_type, :body)
+"""
+SELECT_DIGEST: Final = "SELECT digest FROM duly.effect WHERE id = :id"
+INSERT_ANOMALY: Final = """
+INSERT INTO duly.anomaly (tenant, kind, about, detail, at_ms) VALUES (:tenant, :kind, :about, :detail, duly.now_ms())
+"""
+
+
+def commit_script(change: Change) -> Script[Verdict]:
+    """Write *change*; the verdict."""
+    if change.inbox is not None:
+        repeat = yield from _enter_inbox(change.tenant, change.inbox)
+        if repeat is not None:
+            return repeat
+    if change.delivered is not None:
+        void = yield from _complete(change.delivered)
+        if void is not None:
+            return void
+    refusal = (
+        (yield from _check_versions(change))
+        or (yield from _write_entries(change))
+        or (yield from _write_documents(change))
+    )
+    if refusal is not None:
+        return refusal
+    yield from _write_messages(change)
+    for intent in change.intents:
+        yield from _write_intent(change.tenant, intent)
+    return Done()
+
+
+def inbox_script(tenant: str, command_id: str) -> Script[Repeat | None]:
+    """What an earlier execution of a command has left."""
+    found = yield Statement(SELECT_INBOX, {"tenant": tenant, "id": command_id})
+    for name, digest, result, _, is_tombstone in found.rows:
+        return None if is_tombstone else Repeat(name, digest, result)
+    return None
+
+
+def tombstone_script(tenant: str, inbox: InboxWrite) -> Script[bool]:
+    """Whether an execution whose connection was lost at COMMIT has committed; if not, it never will.
+
+    The insert waits for one that is still under way, or makes the late one fail. A SELECT would not be enough.
+    """
+    parameters: dict[str, object] = {
+        "tenant": tenant,
+        "id": inbox.id,
+        "name": inbox.name,
+        "digest": inbox.digest,
+        "token": inbox.token,
+        "keep_ms": to_milliseconds(inbox.keep),
+    }
+    inserted = yield Statement(INSERT_TOMBSTONE, parameters)
+    if inserted.changed:
+        return False
+    found = yield Statement(SELECT_INBOX, {"tenant": tenant, "id": inbox.id})
+    return any(token == inbox.token and not is_tombstone for _, _, _, token, is_tombstone in found.rows)
+
+
+def _enter_inbox(tenant: str, inbox: InboxWrite) -> Script[Verdict | None]:
+    inserted = yield Statement(
+        INSERT_INBOX,
+        {
+            "tenant": tenant,
+            "id": inbox.id,
+            "name": inbox.name,
+            "digest": inbox.digest,
+            "token": inbox.token,
+            "is_tombstone": 0,
+            "result": inbox.result,
+            "keep_ms": to_milliseconds(inbox.keep),
+        },
+    )
+    if inserted.changed:
+        return None
+    repeat = yield from inbox_script(tenant, inbox.id)
+    return repeat or Void("This execution of the command was given up when its connection was lost; send it again.")
+
+
+def owns_bucket(bucket: int, token: str) -> Script[bool]:
+    """Whether *token* is still the bucket's, which then stays so until the transaction ends."""
+    yield Statement(SHARE_BUCKET, {"bucket": bucket})
+    owned = yield Statement(SELECT_TOKEN, {"bucket": bucket, "token": token})
+    return bool(owned.rows)
+
+
+def _complete(delivered: Delivered) -> Script[Verdict | None]:
+    if not (yield from owns_bucket(delivered.bucket, delivered.token)):
+        return Void("The bucket has another owner by now.")
+    deleted = yield Statement(DELETE_OUTBOX, {"row": delivered.row})
+    if not deleted.changed:
+        return Void("The promise was kept already.")
+    if delivered.is_held:
+        yield Statement(DELETE_HOLD, {"subscriber": delivered.subscriber, "lane": delivered.lane})
+    return None
+
+
+def _check_versions(change: Change) -> Script[Verdict | None]:
+    expected = {(write.type, write.id): write.expected for write in change.documents}
+    expected |= {(check.type, check.id): check.expected for check in change.checks}
+    for (type_name, document_id), version in sorted(expected.items()):
+        found = yield Statement(LOCK_DOCUMENT, {"tenant": change.tenant, "type": type_name, "id": document_id})
+        present: int = found.rows[0][0] if found.rows else 0
+        if present != version:
+            is_new = version == 0 and any(
+                (write.type, write.id) == (type_name, document_id) for write in change.documents
+            )
+            return Exists(type_name, document_id) if is_new else Conflict(type_name, document_id)
+    return None
+
+
+def _write_entries(change: Change) -> Script[Verdict | None]:
+    for removed in sorted(change.entries_removed, key=lambda entry: (entry.type, entry.field, entry.value, entry.slot)):
+        yield Statement(
+            DELETE_ENTRY,
+            {
+                "tenant": change.tenant,
+                "type": removed.type,
+                "field": removed.field,
+                "value": removed.value,
+                "slot": removed.slot,
+                "id": removed.id,
+            },
+        )
+    for added in sorted(change.entries_added, key=lambda entry: (entry.type, entry.field, entry.value, entry.slot)):
+        inserted = yield Statement(
+            INSERT_ENTRY,
+            {
+                "tenant": change.tenant,
+                "type": added.type,
+                "field": added.field,
+                "value": added.value,
+                "slot": added.slot,
+                "id": added.id,
+            },
+        )
+        if not inserted.changed:
+            return Taken(added.type, added.field, added.value)
+    return None
+
+
+def _write_documents(change: Change) -> Script[Verdict | None]:
+    for write in sorted(change.documents, key=lambda write: (write.type, write.id)):
+        statement = Statement(_document_statement(write), _document_parameters(change.tenant, write))
+        written = yield statement
+        if not written.changed:
+            return Exists(write.type, write.id) if write.expected == 0 else Conflict(write.type, write.id)
+    return None
+
+
+def _document_statement(write: DocumentWrite) -> str:
+    if write.body is None:
+        return DELETE_DOCUMENT
+    return INSERT_DOCUMENT if write.expected == 0 else UPDATE_DOCUMENT
+
+
+def _document_parameters(tenant: str, write: DocumentWrite) -> dict[str, object]:
+    key: dict[str, object] = {"tenant": tenant, "type": write.type, "id": write.id}
+    return key if write.body is None else {**key, "schema": write.schema, "body": write.body}
+
+
+def _write_messages(change: Change) -> Script[None]:
+    if not change.messages:
+        return
+    inserted = yield Statement(INSERT_COMMIT, {"tenant": change.tenant, "events": change.events})
+    commit_id = inserted.rows[0][0]
+    for ordinal, message in enumerate(change.messages):
+        yield Statement(
+            INSERT_MESSAGE,
+            {
+                "commit_id": commit_id,
+                "ordinal": ordinal,
+                "id": message.id,
+                "tenant": message.tenant,
+                "kind": message.kind.value,
+                "name": message.name,
+                "version": message.version,
+                "subject": message.subject,
+                "stream": message.stream,
+                "stream_version": message.stream_version,
+                "handler": message.handler,
+                "chain": encode_chain(message.chain),
+                "trace": message.trace,
+                "body": message.body,
+            },
+        )
+        if message.personal is not None:
+            yield Statement(
+                INSERT_PERSONAL,
+                {
+                    "id": message.id,
+                    "tenant": message.tenant,
+                    "subject": message.subject or message.id,
+                    "body": message.personal,
+                },
+            )
+    for promise in change.promises:
+        yield Statement(
+            INSERT_OUTBOX,
+            {
+                "subscriber": promise.subscriber,
+                "bucket": promise.bucket,
+                "lane": promise.lane,
+                "commit_id": commit_id,
+                "ordinal": promise.ordinal,
+            },
+        )
+
+
+def _write_intent(tenant: str, intent: Intent) -> Script[None]:
+    inserted = yield Statement(
+        INSERT_EFFECT,
+        {
+            "id": intent.id,
+            "tenant": tenant,
+            "type": intent.type,
+            "channel": intent.channel,
+            "gateway": intent.gateway,
+            "key": intent.key,
+            "digest": intent.digest,
+            "handler": intent.handler,
+            "chain": encode_chain(intent.chain),
+            "trace": intent.trace,
+        },
+    )
+    if inserted.changed:
+        yield Statement(
+            INSERT_CONTENT,
+            {
+                "id": intent.id,
+                "tenant": tenant,
+                "subject": intent.subject,
+                "recipient": intent.prepared.recipient,
+                "summary": intent.prepared.summary,
+                "content_type": intent.prepared.content_type,
+                "body": intent.prepared.body,
+            },
+        )
+        return
+    found = yield Statement(SELECT_DIGEST, {"id": intent.id})
+    if found.rows and found.rows[0][0] != intent.digest:
+        yield Statement(
+            INSERT_ANOMALY,
+            {
+                "tenant": tenant,
+                "kind": "effect requested again with another body",
+                "about": intent.id,
+                "detail": f"{intent.handler} requested {intent.type} again, with digest {intent.digest}; "
+                f"the first request, {found.rows[0][0]}, stands.",
+            },
+        )

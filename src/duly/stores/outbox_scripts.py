@@ -1,0 +1,241 @@
+"""What the relay asks of a store, as scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import uuid4
+
+from duly.clock import time_of, to_milliseconds
+from duly.messages.envelope import Envelope, Kind, decode_chain
+from duly.messages.identity import BUCKETS
+from duly.ports.store import Due, Ownership, Parked, Subscription
+from duly.stores.commit_script import DELETE_HOLD, owns_bucket
+from duly.stores.script import Script, Statement
+
+# Read by primary key in order and filtered: no index to maintain, and no sort, whatever waits.
+SELECT_DUE: Final = """
+SELECT o.id, o.bucket, o.subscriber_no, o.lane, CASE WHEN h.head_id = o.id THEN h.attempts ELSE 0 END,
+       m.id, m.tenant, m.kind, m.name, m.version, m.body, p.body, m.subject, m.stream, m.stream_version, m.handler,
+       m.chain, m.trace
+  FROM duly.outbox AS o
+  JOIN duly.message AS m ON m.commit_id = o.commit_id AND m.ordinal = o.ordinal
+  LEFT JOIN duly.personal AS p ON p.message_id = m.id
+  LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
+ WHERE o.id > :after_row AND o.bucket = ANY(:buckets) AND o.subscriber_no = ANY(:subscribers)
+   AND (h.lane IS NULL OR h.until_ms <= duly.now_ms())
+ ORDER BY o.id LIMIT :rows_max
+"""
+COUNT_UNDELIVERED: Final = """
+SELECT count(*) FROM duly.outbox AS o
+  LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
+ WHERE h.lane IS NULL OR h.until_ms <= duly.now_ms() + :within_ms
+"""
+UPSERT_HOLD: Final = """
+INSERT INTO duly.lane_hold (subscriber_no, lane, head_id, attempts, until_ms, reason)
+VALUES (:subscriber, :lane, :row, :attempts, duly.now_ms() + :wait_ms, :reason)
+ON CONFLICT (subscriber_no, lane) DO UPDATE
+   SET head_id = excluded.head_id, attempts = excluded.attempts, until_ms = excluded.until_ms, reason = excluded.reason
+"""
+INSERT_PARKED: Final = """
+INSERT INTO duly.parked (id, tenant, subscriber_no, bucket, lane, commit_id, ordinal, attempts, reason, parked_ms)
+VALUES (:row, :tenant, :subscriber, :bucket, :lane, :commit_id, :ordinal, :attempts, :reason, duly.now_ms())
+"""
+SELECT_PARKED: Final = """
+SELECT p.id, p.tenant, s.name, p.lane, m.id, m.name, p.attempts, p.reason, p.parked_ms
+  FROM duly.parked AS p
+  JOIN duly.subscriber AS s ON s.no = p.subscriber_no
+  JOIN duly.message AS m ON m.commit_id = p.commit_id AND m.ordinal = p.ordinal
+ WHERE p.tenant = :tenant ORDER BY p.id DESC LIMIT :rows_max
+"""
+MOVE_PARKED: Final = """
+INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
+SELECT subscriber_no, bucket, lane, commit_id, ordinal FROM duly.parked WHERE tenant = :tenant AND id = :id
+"""
+
+
+def subscribe_script(subscriptions: Sequence[Subscription]) -> Script[dict[str, int]]:
+    """The number of each subscriber by name; new ones get one, renamed ones keep theirs."""
+    numbers: dict[str, int] = {}
+    for subscription in subscriptions:
+        for former in subscription.formerly:
+            yield Statement(
+                "UPDATE duly.subscriber SET name = :name WHERE name = :former "
+                "AND NOT EXISTS (SELECT 1 FROM duly.subscriber WHERE name = :name)",
+                {"name": subscription.name, "former": former},
+            )
+        yield Statement(
+            "INSERT INTO duly.subscriber (name) VALUES (:name) ON CONFLICT DO NOTHING", {"name": subscription.name}
+        )
+        found = yield Statement("SELECT no FROM duly.subscriber WHERE name = :name", {"name": subscription.name})
+        numbers[subscription.name] = found.rows[0][0]
+    return numbers
+
+
+def own_buckets_script(owner: str, lease: timedelta, let_go: Sequence[int]) -> Script[Ownership]:
+    """Renew, let go, and take free buckets up to a fair share of them."""
+    lease_ms = to_milliseconds(lease)
+    yield Statement(
+        "INSERT INTO duly.worker (owner, until_ms) VALUES (:owner, duly.now_ms() + :lease_ms) "
+        "ON CONFLICT (owner) DO UPDATE SET until_ms = excluded.until_ms",
+        {"owner": owner, "lease_ms": lease_ms},
+    )
+    yield Statement("DELETE FROM duly.worker WHERE until_ms <= duly.now_ms()")
+    workers = yield Statement("SELECT count(*) FROM duly.worker")
+    share = -(-BUCKETS // max(1, workers.rows[0][0]))
+    yield Statement(
+        "UPDATE duly.bucket SET owner = NULL, token = NULL, until_ms = 0 "
+        "WHERE owner = :owner AND bucket = ANY(:let_go)",
+        {"owner": owner, "let_go": list(let_go)},
+    )
+    yield Statement(
+        "UPDATE duly.bucket SET until_ms = duly.now_ms() + :lease_ms WHERE owner = :owner AND until_ms > duly.now_ms()",
+        {"owner": owner, "lease_ms": lease_ms},
+    )
+    mine = yield Statement(
+        "SELECT bucket, token FROM duly.bucket WHERE owner = :owner AND until_ms > duly.now_ms()", {"owner": owner}
+    )
+    tokens: dict[int, str] = {row[0]: row[1] for row in mine.rows}
+    if len(tokens) < share:
+        free = yield Statement(
+            "SELECT bucket FROM duly.bucket WHERE until_ms <= duly.now_ms() ORDER BY bucket LIMIT :wanted "
+            "FOR UPDATE SKIP LOCKED",
+            {"wanted": share - len(tokens)},
+        )
+        for (bucket,) in free.rows:
+            token = uuid4().hex
+            yield Statement("SELECT duly.lock_bucket(:bucket)", {"bucket": bucket})
+            yield Statement(
+                "UPDATE duly.bucket SET owner = :owner, token = :token, until_ms = duly.now_ms() + :lease_ms "
+                "WHERE bucket = :bucket",
+                {"owner": owner, "token": token, "lease_ms": lease_ms, "bucket": bucket},
+            )
+            tokens[bucket] = token
+    return Ownership(tokens, share)
+
+
+def disown_script(owner: str) -> Script[None]:
+    """Let go of everything."""
+    yield Statement(
+        "UPDATE duly.bucket SET owner = NULL, token = NULL, until_ms = 0 WHERE owner = :owner", {"owner": owner}
+    )
+    yield Statement("DELETE FROM duly.worker WHERE owner = :owner", {"owner": owner})
+
+
+def due_script(buckets: Sequence[int], subscribers: Sequence[int], after_row: int, rows_max: int) -> Script[list[Due]]:
+    """Outbox rows that may be delivered now, by row."""
+    found = yield Statement(
+        SELECT_DUE,
+        {
+            "buckets": list(buckets),
+            "subscribers": list(subscribers),
+            "after_row": after_row,
+            "rows_max": rows_max,
+        },
+    )
+    return [
+        Due(
+            row=row[0],
+            bucket=row[1],
+            subscriber=row[2],
+            lane=row[3],
+            attempts=row[4],
+            envelope=Envelope(
+                id=str(row[5]),
+                tenant=row[6],
+                kind=Kind(row[7]),
+                name=row[8],
+                version=row[9],
+                body=row[10],
+                personal=row[11],
+                subject=row[12],
+                stream=row[13],
+                stream_version=row[14],
+                handler=row[15],
+                chain=decode_chain(row[16]),
+                trace=row[17],
+            ),
+        )
+        for row in found.rows
+    ]
+
+
+def hold_script(due: Due, token: str, attempts: int, wait: timedelta, reason: str) -> Script[bool]:
+    """Put a lane on hold for its head."""
+    if not (yield from owns_bucket(due.bucket, token)):
+        return False
+    present = yield Statement("SELECT 1 FROM duly.outbox WHERE id = :row", {"row": due.row})
+    if not present.rows:
+        return False
+    yield Statement(
+        UPSERT_HOLD,
+        {
+            "subscriber": due.subscriber,
+            "lane": due.lane,
+            "row": due.row,
+            "attempts": attempts,
+            "wait_ms": to_milliseconds(wait),
+            "reason": reason,
+        },
+    )
+    return True
+
+
+def park_script(due: Due, token: str, attempts: int, reason: str) -> Script[bool]:
+    """Move a row to the parked ones and let its lane go on."""
+    if not (yield from owns_bucket(due.bucket, token)):
+        return False
+    deleted = yield Statement("DELETE FROM duly.outbox WHERE id = :row RETURNING commit_id, ordinal", {"row": due.row})
+    if not deleted.rows:
+        return False
+    commit_id, ordinal = deleted.rows[0]
+    yield Statement(
+        INSERT_PARKED,
+        {
+            "row": due.row,
+            "tenant": due.envelope.tenant,
+            "subscriber": due.subscriber,
+            "bucket": due.bucket,
+            "lane": due.lane,
+            "commit_id": commit_id,
+            "ordinal": ordinal,
+            "attempts": attempts,
+            "reason": reason,
+        },
+    )
+    yield Statement(DELETE_HOLD, {"subscriber": due.subscriber, "lane": due.lane})
+    return True
+
+
+def parked_script(tenant: str, rows_max: int) -> Script[list[Parked]]:
+    """A tenant's parked messages, the latest first."""
+    found = yield Statement(SELECT_PARKED, {"tenant": tenant, "rows_max": rows_max})
+    return [
+        Parked(
+            id=row[0],
+            tenant=row[1],
+            subscriber=row[2],
+            lane=row[3],
+            message_id=str(row[4]),
+            message_name=row[5],
+            attempts=row[6],
+            reason=row[7],
+            parked_at=time_of(row[8]),
+        )
+        for row in found.rows
+    ]
+
+
+def unpark_script(tenant: str, parked_id: int) -> Script[bool]:
+    """Put a parked message back at the end of its lane."""
+    moved = yield Statement(MOVE_PARKED, {"tenant": tenant, "id": parked_id})
+    yield Statement("DELETE FROM duly.parked WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": parked_id})
+    return moved.changed > 0
+
+
+def undelivered_script(within: timedelta) -> Script[int]:
+    """How many promises are not kept yet."""
+    found = yield Statement(COUNT_UNDELIVERED, {"within_ms": to_milliseconds(within)})
+    count: int = found.rows[0][0]
+    return count

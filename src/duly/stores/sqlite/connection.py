@@ -1,0 +1,99 @@
+"""Connections to one SQLite database, and running scripts on them. Everything here runs in a thread of the engine."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from duly.stores.placeholders import bind_positional
+from duly.stores.script import Result, Script, Statement, for_sqlite
+
+T = TypeVar("T")
+
+READ_CACHED_STATEMENTS: Final = 256
+BUSY_TIMEOUT_SECONDS: Final = 5.0
+
+
+def connect(path: str, *, read_only: bool, clock_shift_ms: Callable[[], int]) -> sqlite3.Connection:
+    """A connection in autocommit mode: transactions are begun and ended by us alone. Raises `sqlite3.Error`."""
+    if path == ":memory:":
+        target, uri = path, False
+    else:
+        target, uri = f"{_as_uri(path)}?mode={'ro' if read_only else 'rwc'}", True
+    connection = sqlite3.connect(
+        target,
+        uri=uri,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        cached_statements=READ_CACHED_STATEMENTS,
+    )
+    try:
+        connection.create_function("duly_now_ms", 0, lambda: time.time_ns() // 1_000_000 + clock_shift_ms())
+        # Locks between transactions of PostgreSQL; here there is one writer.
+        connection.create_function("duly_share_bucket", 1, lambda bucket: bucket)
+        connection.create_function("duly_lock_bucket", 1, lambda bucket: bucket)
+        connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # NORMAL loses acknowledged commits when the power goes; see docs/adr.
+            connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _as_uri(path: str) -> str:
+    return "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def run_script(connection: sqlite3.Connection, script: Script[T]) -> T:
+    """Run a script to its end; its result."""
+    try:
+        statement = next(script)
+        while True:
+            statement = script.send(_execute(connection, statement))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        script.close()
+
+
+def _execute(connection: sqlite3.Connection, statement: Statement) -> Result:
+    ours = for_sqlite(statement.text)
+    bound = bind_positional(ours.text)
+    parameters = statement.parameters
+    values = [json.dumps(parameters[name]) if name in ours.lists else parameters[name] for name in bound.names]
+    cursor = connection.execute(bound.statement, values)
+    return Result(cursor.fetchall(), cursor.rowcount)
+
+
+def run_user_statement(
+    connection: sqlite3.Connection, statement: str, parameters: Mapping[str, object]
+) -> tuple[list[dict[str, object]], int]:
+    """A statement of the user's own: its rows by column name, and how many it changed."""
+    bound = bind_positional(statement)
+    cursor = connection.execute(bound.statement, [_adapted(parameters[name]) for name in bound.names])
+    names = [column[0] for column in cursor.description or ()]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return rows, max(cursor.rowcount, 0)
+
+
+def _adapted(value: object) -> object:
+    """What SQLite has no type for, as text: a time in ISO form, a Decimal digit by digit."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case Decimal():
+            return str(value)
+        case _:
+            return value

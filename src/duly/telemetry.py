@@ -1,0 +1,45 @@
+"""Structured logging, and OpenTelemetry spans when its API is installed.
+
+Log records carry their facts in ``extra`` under ``duly_*`` names; personal data is never among them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+try:
+    from opentelemetry import propagate, trace
+except ImportError:  # the extra `duly[telemetry]` is not installed
+    _tracer = None
+else:
+    _tracer = trace.get_tracer("duly")
+
+logger = logging.getLogger("duly")
+
+
+def log(level: int, text: str, **facts: object) -> None:
+    """One log record of the logger ``duly``, its facts as ``duly_*`` attributes."""
+    if logger.isEnabledFor(level):
+        logger.log(level, text, extra={f"duly_{name}": value for name, value in facts.items()})
+
+
+def current_trace() -> str | None:
+    """The W3C ``traceparent`` of the current span, to be stored with a message; None without one."""
+    if _tracer is None:
+        return None
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent")
+
+
+@contextmanager
+def span(name: str, facts: Mapping[str, str], *, parent: str | None = None) -> Iterator[None]:
+    """A span around one piece of work, continuing the stored *parent* trace when there is one."""
+    if _tracer is None:
+        yield
+        return
+    context = propagate.extract({"traceparent": parent}) if parent else None
+    with _tracer.start_as_current_span(name, context=context, attributes=dict(facts)):
+        yield

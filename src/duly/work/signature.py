@@ -1,0 +1,151 @@
+"""What a handler needs is what its parameters say: read once, at start."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from duly.domain.aggregate import Aggregate
+from duly.messages.message import Message
+from duly.work.aggregate_type import AggregateType
+from duly.work.context import Context
+from duly.work.effect_requests import Effects
+from duly.work.module import Definition, HandlerKind
+from duly.work.repository import Repository
+from duly.work.sql import Reader, Sql
+from duly.work.unit_of_work import UnitOfWork
+
+Supply: TypeAlias = Callable[[UnitOfWork], object]
+"""Makes the argument of one parameter."""
+
+ALLOWED: dict[HandlerKind, tuple[type, ...]] = {
+    HandlerKind.COMMAND: (Repository, Effects, Sql, Context),
+    HandlerKind.IN_TRANSACTION: (Repository, Effects, Sql, Context),
+    HandlerKind.AFTER_COMMIT: (Repository, Effects, Sql, Context),
+    HandlerKind.QUERY: (Repository, Reader, Context),
+    HandlerKind.PUBLISHES: (),
+}
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler's parameters, resolved."""
+
+    message_parameter: str
+    message_type: type[Message]
+    repositories: dict[str, type[Aggregate]]
+    others: dict[str, type]
+    result: object
+    is_coroutine: bool
+
+
+class SignatureMistake(Exception):
+    """A handler's parameters cannot be understood; the text names the cure."""
+
+
+def read_signature(definition: Definition) -> Signature:
+    """The parameters of a handler. Raises `SignatureMistake`."""
+    function = definition.function
+    where = f"Handler {definition.name}"
+    try:
+        hints = get_type_hints(function)
+    except NameError as error:
+        raise SignatureMistake(
+            f"{where}: the annotation {error.name!r} cannot be resolved. Import it at the top of the module, not under "
+            "TYPE_CHECKING, and define it outside of functions."
+        ) from None
+    except TypeError as error:
+        raise SignatureMistake(f"{where}: its annotations cannot be read: {error}.") from None
+    messages: dict[str, type[Message]] = {}
+    repositories: dict[str, type[Aggregate]] = {}
+    others: dict[str, type] = {}
+    allowed = ALLOWED[definition.kind]
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise SignatureMistake(f"{where}: parameter {parameter.name!r} must be a plain named one.")
+        if parameter.name not in hints:
+            raise SignatureMistake(
+                f"{where}: parameter {parameter.name!r} has no annotation. Say what it takes: a message, "
+                "Repository[…], Effects, Sql or Context."
+            )
+        hint = hints[parameter.name]
+        if isinstance(hint, type) and issubclass(hint, Message):
+            messages[parameter.name] = hint
+        elif get_origin(hint) is Repository and Repository in allowed and _is_aggregate(get_args(hint)[0]):
+            repositories[parameter.name] = get_args(hint)[0]
+        elif isinstance(hint, type) and hint in allowed and hint is not Repository:
+            others[parameter.name] = hint
+        else:
+            choices = ", ".join(f"{kind.__name__}[…]" if kind is Repository else kind.__name__ for kind in allowed)
+            raise SignatureMistake(
+                f"{where}: parameter {parameter.name!r} asks for {_spelled(hint)}, which a {definition.kind.value} "
+                f"handler cannot have. It may take a message{' and ' + choices if choices else ' only'}."
+            )
+    if len(messages) != 1:
+        found = ", ".join(messages) or "none"
+        raise SignatureMistake(f"{where}: exactly one parameter must be a message; found {found}.")
+    ((message_parameter, message_type),) = messages.items()
+    return Signature(
+        message_parameter=message_parameter,
+        message_type=message_type,
+        repositories=repositories,
+        others=others,
+        result=hints.get("return", inspect.Signature.empty),
+        is_coroutine=inspect.iscoroutinefunction(function),
+    )
+
+
+def compile_call(
+    definition: Definition, signature: Signature, aggregates: dict[type[Aggregate], AggregateType[Any]]
+) -> Callable[[UnitOfWork, Message], Awaitable[object]]:
+    """A function that calls the handler with what its parameters ask for."""
+    function: Callable[..., Any] = definition.function
+    message_parameter = signature.message_parameter
+    supplies: list[tuple[str, Supply]] = [
+        (name, _repository(aggregates[cls])) for name, cls in signature.repositories.items()
+    ]
+    supplies += [(name, _SUPPLIES[cls]) for name, cls in signature.others.items()]
+
+    async def call_coroutine(work: UnitOfWork, message: Message) -> object:
+        return await function(**{message_parameter: message}, **{name: supply(work) for name, supply in supplies})
+
+    async def call_plain(work: UnitOfWork, message: Message) -> object:
+        result = function(**{message_parameter: message}, **{name: supply(work) for name, supply in supplies})
+        return await result if inspect.isawaitable(result) else result
+
+    return call_coroutine if signature.is_coroutine else call_plain
+
+
+def context_of(work: UnitOfWork) -> Context:
+    """Where the present call stands."""
+    handling = work.handling()
+    cause = handling.cause
+    return Context(
+        tenant=work.tenant,
+        message_id=cause.id,
+        correlation=cause.correlation,
+        handler=handling.handler.name,
+        chain=(*cause.chain, cause.link()),
+    )
+
+
+def _repository(aggregate_type: AggregateType[Any]) -> Supply:
+    return lambda work: Repository(work, aggregate_type)
+
+
+_SUPPLIES: dict[type, Supply] = {
+    Effects: Effects,
+    Sql: Sql,
+    Context: context_of,
+    Reader: lambda work: Reader(work.store),
+}
+
+
+def _is_aggregate(hint: object) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Aggregate)
+
+
+def _spelled(hint: object) -> str:
+    return hint.__qualname__ if isinstance(hint, type) else str(hint)

@@ -1,0 +1,74 @@
+"""The user's own SQL: one façade with ``:name`` parameters on both stores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from duly.errors import StoreError
+from duly.ports.store import Reading, SqlRow, SqlValue
+
+if TYPE_CHECKING:
+    from duly.work.unit_of_work import UnitOfWork
+
+
+class Sql:
+    """Runs SQL inside the handler's transaction. What was changed through repositories before is seen by it.
+
+    A statement that fails ends the transaction: nothing of the command is stored.
+    """
+
+    def __init__(self, work: UnitOfWork) -> None:
+        self._work = work
+
+    async def execute(self, statement: str, /, **parameters: SqlValue) -> int:
+        """Run a statement; the number of rows it changed. Raises `UserSqlError`."""
+        transaction = await self._work.sql_transaction()
+        try:
+            return await transaction.execute(statement, parameters)
+        except StoreError as error:
+            self._work.doom(error)
+            raise
+
+    async def fetch_all(self, statement: str, /, **parameters: SqlValue) -> list[SqlRow]:
+        """All rows, each a mapping by column name."""
+        transaction = await self._work.sql_transaction()
+        try:
+            return await transaction.fetch(statement, parameters)
+        except StoreError as error:
+            self._work.doom(error)
+            raise
+
+    async def fetch_one(self, statement: str, /, **parameters: SqlValue) -> SqlRow | None:
+        """The first row, or None."""
+        rows = await self.fetch_all(statement, **parameters)
+        return rows[0] if rows else None
+
+    async def fetch_value(self, statement: str, /, **parameters: SqlValue) -> object:
+        """The first column of the first row; None without a row."""
+        row = await self.fetch_one(statement, **parameters)
+        return None if row is None else next(iter(row.values()))
+
+    async def raw(self) -> object:
+        """The driver's own connection, inside this transaction."""
+        return (await self._work.sql_transaction()).raw
+
+
+class Reader:
+    """Reads what was committed, with SQL. For queries."""
+
+    def __init__(self, store: Reading) -> None:
+        self._store = store
+
+    async def fetch_all(self, statement: str, /, **parameters: SqlValue) -> list[SqlRow]:
+        """All rows, each a mapping by column name. Raises `UserSqlError`, also when the statement would write."""
+        return await self._store.select(statement, parameters)
+
+    async def fetch_one(self, statement: str, /, **parameters: SqlValue) -> SqlRow | None:
+        """The first row, or None."""
+        rows = await self.fetch_all(statement, **parameters)
+        return rows[0] if rows else None
+
+    async def fetch_value(self, statement: str, /, **parameters: SqlValue) -> object:
+        """The first column of the first row; None without a row."""
+        row = await self.fetch_one(statement, **parameters)
+        return None if row is None else next(iter(row.values()))

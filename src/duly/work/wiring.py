@@ -1,0 +1,314 @@
+"""Makes routes of modules: everything is checked here, once, and all mistakes are reported together."""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar, get_args, get_origin
+
+from duly.domain.aggregate import Aggregate
+from duly.errors import ConfigurationError
+from duly.messages.catalog import Catalog, Upcaster
+from duly.messages.codec import Codec
+from duly.messages.fields import field_names
+from duly.messages.message import Command, DomainEvent, Effect, Message, PublicEvent, Query
+from duly.messages.storable import storage_mistakes
+from duly.ports.gateway import Gateway
+from duly.work.aggregate_type import AggregateType
+from duly.work.context import HandlerCall, Middleware
+from duly.work.module import Definition, HandlerKind, Module
+from duly.work.routes import CommandRoute, Handler, Publisher, Routes
+from duly.work.signature import Signature, SignatureMistake, compile_call, context_of, read_signature
+from duly.work.unit_of_work import UnitOfWork
+
+_HEARS: dict[HandlerKind, tuple[type[Message], ...]] = {
+    HandlerKind.COMMAND: (Command,),
+    HandlerKind.QUERY: (Query,),
+    HandlerKind.IN_TRANSACTION: (DomainEvent,),
+    HandlerKind.AFTER_COMMIT: (DomainEvent, PublicEvent),
+    HandlerKind.PUBLISHES: (DomainEvent,),
+}
+
+
+def compile_routes(modules: Sequence[Module], gateways: Sequence[Gateway], middleware: Sequence[Middleware]) -> Routes:
+    """The routes of an application. Raises `ConfigurationError` with everything that is wrong."""
+    return _Wiring(modules, gateways, middleware).compile()
+
+
+class _Wiring:
+    def __init__(
+        self, modules: Sequence[Module], gateways: Sequence[Gateway], middleware: Sequence[Middleware]
+    ) -> None:
+        self.modules = modules
+        self.gateways = gateways
+        self.middleware = tuple(middleware)
+        self.mistakes: list[str] = []
+        self.read: list[tuple[Definition, Signature]] = []
+        self.aggregates: dict[type[Aggregate], AggregateType[Any]] = {}
+
+    def compile(self) -> Routes:
+        self._check_modules()
+        self._read_signatures()
+        upcasters = self._upcasters()
+        self._collect_aggregates(upcasters)
+        types = self._collect_messages()
+        self._check_names()
+        self._check_hearing()
+        commands = self._results(HandlerKind.COMMAND)
+        queries = self._results(HandlerKind.QUERY)
+        effects = self._collect_gateways()
+        for module in self.modules:
+            for cls in module.messages:
+                if issubclass(cls, Command) and cls not in commands:
+                    self.mistakes.append(
+                        f"Module {module.name!r} offers the command {cls.__qualname__}, which has no handler. "
+                        f"Write one with @{module.name}.command."
+                    )
+        if self.mistakes:
+            raise ConfigurationError(self.mistakes)
+        return Routes(
+            catalog=Catalog({cls: upcasters.get(cls, {}) for cls in types}),
+            commands=commands,
+            queries=queries,
+            listeners=self._handlers(HandlerKind.IN_TRANSACTION),
+            publishers=self._publishers(),
+            subscribers=self._handlers(HandlerKind.AFTER_COMMIT),
+            aggregates=self.aggregates,
+            gateways=effects,
+        )
+
+    # Reading what is there.
+
+    def _check_modules(self) -> None:
+        names = [module.name for module in self.modules]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self.mistakes.append(f"Two modules are called {name!r}. Give each its own name.")
+        for name in names:
+            if not name or not name.replace("_", "a").isalnum():
+                self.mistakes.append(f"{name!r} cannot name a module. Use letters, digits and '_'.")
+
+    def _read_signatures(self) -> None:
+        for module in self.modules:
+            for definition in module.definitions:
+                try:
+                    signature = read_signature(definition)
+                except SignatureMistake as mistake:
+                    self.mistakes.append(str(mistake))
+                    continue
+                hears = _HEARS[definition.kind]
+                if not issubclass(signature.message_type, hears):
+                    self.mistakes.append(
+                        f"Handler {definition.name}: @{definition.kind.value} hears "
+                        f"{' or '.join(cls.__name__ for cls in hears)}, not {signature.message_type.__qualname__}."
+                    )
+                    continue
+                self.read.append((definition, signature))
+
+    def _upcasters(self) -> dict[type, dict[int, Upcaster]]:
+        found: dict[type, dict[int, Upcaster]] = defaultdict(dict)
+        for module in self.modules:
+            for upcast in module.upcasts_defined:
+                version = upcast.cls.__duly__.version
+                if not 1 <= upcast.from_version < version:
+                    self.mistakes.append(
+                        f"Module {module.name!r} upcasts {upcast.cls.__qualname__} from version {upcast.from_version}, "
+                        f"but the class is version {version}. Say version={upcast.from_version + 1} in its class "
+                        "statement."
+                    )
+                if upcast.from_version in found[upcast.cls]:
+                    self.mistakes.append(
+                        f"{upcast.cls.__qualname__} is upcast from version {upcast.from_version} twice. Remove one."
+                    )
+                found[upcast.cls][upcast.from_version] = upcast.step
+        return found
+
+    def _collect_aggregates(self, upcasters: dict[type, dict[int, Upcaster]]) -> None:
+        for _, signature in self.read:
+            for cls in signature.repositories.values():
+                if cls in self.aggregates:
+                    continue
+                mistakes = storage_mistakes(cls)
+                self.mistakes += mistakes
+                if not mistakes:
+                    self.aggregates[cls] = AggregateType(cls, upcasters.get(cls, {}))
+        self._check_stored_names(list(self.aggregates), "aggregates")
+
+    def _collect_messages(self) -> list[type[Message]]:
+        types: dict[type[Message], None] = {}
+        for module in self.modules:
+            types.update(dict.fromkeys(module.messages))
+        for _, signature in self.read:
+            types[signature.message_type] = None
+        for gateway in self.gateways:
+            types.update(dict.fromkeys(gateway.effects))
+        for cls in types:
+            self.mistakes += storage_mistakes(cls)
+            subject = cls.__duly__.subject
+            if subject is not None and subject not in field_names(cls):
+                self.mistakes.append(f"{cls.__qualname__} has no field {subject!r}, which its subject= names.")
+        self._check_stored_names(list(types), "messages")
+        return list(types)
+
+    def _check_stored_names(self, types: Sequence[type[Message] | type[Aggregate]], what: str) -> None:
+        owners: dict[str, type] = {}
+        for cls in types:
+            for name in (cls.__duly__.name, *cls.__duly__.formerly):
+                other = owners.setdefault(name, cls)
+                if other is not cls:
+                    self.mistakes.append(
+                        f"Two {what} have the stored name {name!r}: {other.__module__}.{other.__qualname__} and "
+                        f"{cls.__module__}.{cls.__qualname__}. Give one another: class {cls.__name__}(…, name='…')."
+                    )
+
+    def _collect_gateways(self) -> dict[type[Effect], Gateway]:
+        found: dict[type[Effect], Gateway] = {}
+        names: set[str] = set()
+        for gateway in self.gateways:
+            if gateway.name in names:
+                self.mistakes.append(f"Two gateways are called {gateway.name!r}. Pass name='…' to one of them.")
+            names.add(gateway.name)
+            for effect in gateway.effects:
+                other = found.setdefault(effect, gateway)
+                if other is not gateway:
+                    self.mistakes.append(
+                        f"{effect.__qualname__} has two gateways: {other.name!r} and {gateway.name!r}. Keep one."
+                    )
+        return found
+
+    # Checking how things fit.
+
+    def _check_names(self) -> None:
+        owners: dict[str, Definition] = {}
+        for definition, _ in self.read:
+            for name in (definition.name, *definition.formerly):
+                other = owners.setdefault(name, definition)
+                if other is not definition:
+                    self.mistakes.append(
+                        f"Two handlers have, or had, the stored name {name!r}. Pass name='…' to one of them."
+                    )
+
+    def _check_hearing(self) -> None:
+        offered = {
+            cls: module.name for module in self.modules for cls in module.messages if issubclass(cls, DomainEvent)
+        }
+        hearers: dict[type[Message], set[str]] = defaultdict(set)
+        for definition, signature in self.read:
+            cls = signature.message_type
+            if not issubclass(cls, DomainEvent):
+                continue
+            owner = offered.get(cls)
+            hearers[cls].add(definition.module)
+            if owner not in (None, definition.module) and definition.kind is HandlerKind.AFTER_COMMIT:
+                self.mistakes.append(
+                    f"Handler {definition.name} hears {cls.__qualname__} of module {owner!r} after the commit. Between "
+                    f"modules only public events are heard then: make one with @{owner}.publishes and hear that."
+                )
+            if owner not in (None, definition.module) and definition.kind is HandlerKind.PUBLISHES:
+                self.mistakes.append(
+                    f"Handler {definition.name} publishes {cls.__qualname__}, an event of module {owner!r}. "
+                    "Only its own module publishes it."
+                )
+            if definition.key is not None and definition.key not in field_names(cls):
+                self.mistakes.append(
+                    f"Handler {definition.name}: key={definition.key!r} is no field of {cls.__qualname__}."
+                )
+        for cls, modules in hearers.items():
+            if len(modules) > 1 and cls not in offered:
+                self.mistakes.append(
+                    f"{cls.__qualname__} is heard by the modules {', '.join(sorted(modules))}, but none offers it. Its "
+                    "owner says so: Module(…, messages=[…])."
+                )
+
+    def _results(self, kind: HandlerKind) -> dict[type[Message], CommandRoute]:
+        found: dict[type[Message], CommandRoute] = {}
+        for definition, signature in self.read:
+            if definition.kind is not kind:
+                continue
+            cls = signature.message_type
+            if cls in found:
+                self.mistakes.append(
+                    f"{cls.__qualname__} has two handlers: {found[cls].handler.name} and {definition.name}. Keep one."
+                )
+                continue
+            result = _result_type(cls)
+            returned = None if signature.result is type(None) else signature.result
+            if returned is inspect.Signature.empty:
+                self.mistakes.append(f"Handler {definition.name} does not say what it returns. Annotate it: -> None.")
+            elif returned != result:
+                self.mistakes.append(
+                    f"Handler {definition.name} returns {_spelled(returned)}, but {cls.__qualname__} is a "
+                    f"{kind.value.capitalize()}[{_spelled(result)}]. Make them agree."
+                )
+            try:
+                codec: Codec[Any] = Codec(type(None) if result is None else result, f"Result of {definition.name}")  # type: ignore[arg-type]
+            except TypeError as error:
+                self.mistakes.append(f"The result of {definition.name} cannot be stored: {error}.")
+                continue
+            found[cls] = CommandRoute(self._handler(definition, signature), codec)
+        return found
+
+    # Making handlers.
+
+    def _handlers(self, kind: HandlerKind) -> dict[type[Message], tuple[Handler, ...]]:
+        found: dict[type[Message], list[Handler]] = defaultdict(list)
+        for definition, signature in self.read:
+            if definition.kind is kind:
+                found[signature.message_type].append(self._handler(definition, signature))
+        return {cls: tuple(handlers) for cls, handlers in found.items()}
+
+    def _handler(self, definition: Definition, signature: Signature) -> Handler:
+        call = compile_call(definition, signature, self.aggregates) if self._is_compilable(signature) else _never
+        if definition.kind is not HandlerKind.QUERY:
+            for layer in reversed(self.middleware):
+                call = _wrapped(layer, definition, call)
+        return Handler(
+            kind=definition.kind,
+            module=definition.module,
+            name=definition.name,
+            identity=definition.formerly[-1] if definition.formerly else definition.name,
+            formerly=definition.formerly,
+            message_type=signature.message_type,
+            key=definition.key,
+            call=call,
+        )
+
+    def _is_compilable(self, signature: Signature) -> bool:
+        return all(cls in self.aggregates for cls in signature.repositories.values())
+
+    def _publishers(self) -> dict[type[Message], tuple[Publisher, ...]]:
+        found: dict[type[Message], list[Publisher]] = defaultdict(list)
+        for definition, signature in self.read:
+            if definition.kind is HandlerKind.PUBLISHES:
+                function: Callable[..., Any] = definition.function
+                identity = definition.formerly[-1] if definition.formerly else definition.name
+                found[signature.message_type].append(Publisher(name=definition.name, identity=identity, make=function))
+        return {cls: tuple(publishers) for cls, publishers in found.items()}
+
+
+def _wrapped(
+    layer: Middleware, definition: Definition, call: Callable[[UnitOfWork, Message], Awaitable[object]]
+) -> Callable[[UnitOfWork, Message], Awaitable[object]]:
+    async def wrapped(work: UnitOfWork, message: Message) -> object:
+        seen = HandlerCall(kind=definition.kind, handler=definition.name, message=message, context=context_of(work))
+        return await layer(seen, lambda: call(work, message))
+
+    return wrapped
+
+
+async def _never(work: UnitOfWork, message: Message) -> object:
+    raise AssertionError("a handler with mistakes is never called: the start was refused")
+
+
+def _result_type(cls: type[Message]) -> object:
+    """The R of ``Command[R]`` or ``Query[R]``, looked for in the bases; None without one."""
+    for base in cls.__mro__:
+        for generic in getattr(base, "__orig_bases__", ()):
+            if get_origin(generic) in (Command, Query):
+                (argument,) = get_args(generic)
+                return None if argument is type(None) or isinstance(argument, TypeVar) else argument
+    return None
+
+
+def _spelled(hint: object) -> str:
+    return hint.__qualname__ if isinstance(hint, type) else str(hint)
