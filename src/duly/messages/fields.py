@@ -40,6 +40,8 @@ def field_names(cls: type) -> tuple[str, ...]:
 
 def marked_fields(cls: type, marker: Marker) -> tuple[str, ...]:
     """Names of the fields of *cls* that carry *marker*, in order of definition."""
+    if not field_names(cls):
+        return ()
     hints: dict[str, Any] = get_type_hints(cls, include_extras=True)
     return tuple(name for name, hint in hints.items() if marker in _metadata(hint))
 

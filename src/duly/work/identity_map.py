@@ -109,7 +109,7 @@ class IdentityMap:
             raise InvalidInput(f"This repository takes {aggregate_type.cls.__qualname__}, not {type(aggregate)!r}.")
         if not isinstance(aggregate.id, str) or not 0 < len(aggregate.id) <= ID_CHARACTERS_MAX:
             raise InvalidField(
-                "id", f"{aggregate_type.name}.id is {aggregate.id!r}; use a str of 1 to {ID_CHARACTERS_MAX} characters."
+                "id", f"{aggregate_type.name}.id is {aggregate.id!r:.100}; use a str of 1 to {ID_CHARACTERS_MAX} characters."
             )
         key = (aggregate_type.name, aggregate.id)
         present = self._tracked.get(key)
