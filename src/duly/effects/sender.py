@@ -17,10 +17,6 @@ from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.effect import after_attempt
 from duly.telemetry import log, span
 
-LEASE_MARGIN: Final = timedelta(seconds=10)
-"""How much longer the lease of an attempt is than its call may take: time to begin, and to write the outcome down."""
-START_MARGIN: Final = timedelta(seconds=5)
-"""An attempt whose call has not begun this long after its claim is written down as never started."""
 WORKER_LOST: Final = "outcome unknown: the worker was lost during the call"
 NOT_LIVE: Final = "not live"
 EVIDENCE_CHARACTERS_MAX: Final = 2_000
@@ -29,8 +25,16 @@ EVIDENCE_CHARACTERS_MAX: Final = 2_000
 class SenderSettings:
     """How the sender works."""
 
-    def __init__(self, *, poll_interval: timedelta, gateway_hold: timedelta, retry_after_max: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        poll_interval: timedelta,
+        attempt_margin: timedelta,
+        gateway_hold: timedelta,
+        retry_after_max: timedelta,
+    ) -> None:
         self.poll_seconds = poll_interval.total_seconds()
+        self.attempt_margin = attempt_margin
         self.gateway_hold = gateway_hold
         self.retry_after_max = retry_after_max
 
@@ -98,7 +102,7 @@ class Sender:
             if free <= 0:
                 return False
             hit("sender.before_claim")
-            lease = gateway.call_timeout + LEASE_MARGIN
+            lease = gateway.call_timeout + self._settings.attempt_margin
             begun = asyncio.get_running_loop().time()
             claimed = await self._store.claim(gateway.name, free, owner=self._owner, lease=lease)
         except StoreError as error:
@@ -149,7 +153,8 @@ class Sender:
 
     async def _call(self, claim: Claimed, begun: float) -> Outcome:
         loop = asyncio.get_running_loop()
-        if loop.time() - begun > START_MARGIN.total_seconds():
+        # What is left of the lease must be longer than the call may take, with time to write the outcome down.
+        if loop.time() - begun > self._settings.attempt_margin.total_seconds() / 2:
             return NotSent(reason="never started: the process was too busy", permanent=False, fault=Fault.PROVIDER)
         call = Call(
             effect_id=claim.effect_id,

@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """After this time an `after_commit` handler counts as failed."""
     unknown_type_wait: timedelta = timedelta(seconds=30)
     """How long a message waits whose type this code does not know."""
+    attempt_margin: timedelta = timedelta(seconds=10)
+    """How much longer the lease of an attempt is than its call may take: half to begin, half to write it down."""
     gateway_hold: timedelta = timedelta(minutes=1)
     """How long effects are held after a fault of the gateway's own, such as a wrong password."""
     retry_after_max: timedelta = timedelta(hours=1)

@@ -45,6 +45,7 @@ class Worker:
         )
         sender_settings = SenderSettings(
             poll_interval=settings.poll_interval,
+            attempt_margin=settings.attempt_margin,
             gateway_hold=settings.gateway_hold,
             retry_after_max=settings.retry_after_max,
         )
