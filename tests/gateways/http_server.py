@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeAlias
 
 Behaviour: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -112,6 +113,16 @@ async def speak_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     await writer.drain()
 
 
+_ENDLESS: set[Behaviour] = set()
+
+
+def patience(behaviour: Behaviour) -> dict[str, timedelta]:
+    """Settings for a gateway that meets *behaviour*: short where it never ends, else so long that load is no matter."""
+    if behaviour is hang:
+        return {"read_timeout": timedelta(seconds=0.3)}
+    return {"call_timeout": timedelta(seconds=1.2 if behaviour in _ENDLESS else 20)}
+
+
 def trickles(status: int) -> Behaviour:
     """Begins an answer with *status* and sends its body byte by byte, without an end."""
 
@@ -122,6 +133,7 @@ def trickles(status: int) -> Behaviour:
             await writer.drain()
             await asyncio.sleep(0.01)
 
+    _ENDLESS.add(behave)
     return behave
 
 

@@ -28,7 +28,7 @@ from duly import (
 )
 from duly.errors import CascadeTooDeep, ConfigurationError, TooManyMessages
 from duly.gateways.recording import RecordingGateway
-from tests.scenarios.running import Start
+from tests.scenarios.running import Start, durable
 
 if TYPE_CHECKING:
     from decimal import Context as HiddenType
@@ -303,10 +303,8 @@ async def test_middleware_wraps_handlers_of_all_three_kinds(start: Start) -> Non
     ]
 
 
-async def test_a_document_of_an_older_version_is_upcast_when_it_is_read(start: Start, store_url: str) -> None:
-    if store_url == "memory:":
-        store_url = ""
-
+@durable
+async def test_a_document_of_an_older_version_is_upcast_when_it_is_read(start: Start) -> None:
     class V1(Aggregate, name="Price"):
         cents: int
 
@@ -327,13 +325,11 @@ async def test_a_document_of_an_older_version_is_upcast_when_it_is_read(start: S
     read.__annotations__ = {"command": Count, "prices": Repository[V2], "return": int}
     new.command(read)
     new.upcasts(V2, from_version=1)(lambda fields: {"id": fields["id"], "amount": f"{int(str(fields['cents'])) / 100}"})
-    assert Duly(modules=[new], store="memory:")
-    if store_url:
-        before = await start(old)
-        await before.app.execute(Go(), tenant="acme")
-        await before.app.stop()
-        after = await start(new)
-        assert await after.app.execute(Count(), tenant="acme") == 250
+    before = await start(old)
+    await before.app.execute(Go(), tenant="acme")
+    await before.app.stop()
+    after = await start(new)
+    assert await after.app.execute(Count(), tenant="acme") == 250
 
 
 def test_a_retry_schedule_that_outlives_the_inbox_is_refused() -> None:

@@ -1,4 +1,7 @@
-"""Gateways for the desk: one line per message on standard output. Always live, since nothing leaves the machine."""
+"""Gateways for the desk: one line per message on standard output. Always live, since nothing leaves the machine.
+
+They refuse the same numbers and addresses as the real ones do, so that nothing changes on the day these are put in.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sys
 from datetime import timedelta
 from typing import Final, TextIO
 
+from duly.gateways.addresses import email_address, phone_number
 from duly.gateways.settings import check_settings, one_line, wrong_effect
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Email, Sms
@@ -53,10 +57,10 @@ class ConsoleSms(_Console):
         super().__init__(name, "sms", Sms, stream)
 
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:
-        """The text as it is."""
+        """The text as it is. Raises `InvalidField` for the number."""
         if not isinstance(effect, Sms):
             raise wrong_effect(self.name, effect)
-        return _plain(effect.to, effect.text, effect.text)
+        return _plain(phone_number(effect.to, field="to"), effect.text, effect.text)
 
 
 class ConsoleMail(_Console):
@@ -66,10 +70,10 @@ class ConsoleMail(_Console):
         super().__init__(name, "email", Email, stream)
 
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:
-        """Subject and text; the HTML form is not shown."""
+        """Subject and text; the HTML form is not shown. Raises `InvalidField` for the address."""
         if not isinstance(effect, Email):
             raise wrong_effect(self.name, effect)
-        return _plain(effect.to, effect.subject, f"{effect.subject} – {effect.text}")
+        return _plain(email_address(effect.to, field="to"), effect.subject, f"{effect.subject} – {effect.text}")
 
 
 def _plain(recipient: str, summary: str, text: str) -> Prepared:

@@ -18,7 +18,7 @@ try:
     import httpx
 except ImportError:
     raise ConfigurationError(
-        ["HTTP gateways need httpx, which is not installed: pip install 'duly[http]' (or 'duly[sms]')"]
+        ["HTTP gateways need httpx, which is not installed: pip install 'duly[http]' or 'duly[sms]'"]
     ) from None
 
 HTTP_SLOTS: Final = 10

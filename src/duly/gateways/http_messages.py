@@ -24,7 +24,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class HttpResponse:
-    """A status that came in. *whole* is False when the body did not, or is above `RESPONSE_BYTES_MAX`."""
+    """A status that came in. *whole* is False, and the body empty, when that did not or is too large."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,9 +32,7 @@ class HttpResponse:
     whole: bool
 
     def json(self) -> dict[str, object]:
-        """The body as a JSON object; empty when it is none, or was not read to its end."""
-        if not self.whole:
-            return {}
+        """The body as a JSON object; empty when it is none."""
         try:
             return msgspec.json.decode(self.body, type=dict[str, object])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

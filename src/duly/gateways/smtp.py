@@ -34,7 +34,6 @@ except ImportError:
 
 Tls: TypeAlias = Literal["starttls", "implicit", "none"]
 
-QUIT_TIMEOUT: Final = timedelta(seconds=5)
 _FLUSH_POLL_S: Final = 0.005
 _READY_FOR_BODY: Final = 354
 
@@ -64,7 +63,7 @@ class SmtpGateway:
         """*sender* is ``me@shop.example`` or ``Shop <me@shop.example>``; *helo_name* is its domain by default.
 
         *session_timeout* bounds everything before the final dot. *dot_timeout* is the patience after it, where giving
-        up costs an unknown: RFC 5321, 4.5.3.2.6 asks for ten minutes. `call_timeout` is the sum of both and of QUIT.
+        up costs an unknown: RFC 5321, 4.5.3.2.6 asks for ten minutes. `call_timeout` is the sum of both.
         """
         check_settings(
             "SmtpGateway",
@@ -88,7 +87,7 @@ class SmtpGateway:
         self.effects: Final[tuple[type[Effect], ...]] = (Email,)
         self.live: Final = live
         self.slots: Final = slots
-        self.call_timeout: Final = session_timeout + dot_timeout + QUIT_TIMEOUT
+        self.call_timeout: Final = session_timeout + dot_timeout
         self.retry: Final = retry
         self._host, self._port, self._tls = host, port, tls
         self._credentials = None if username is None or password is None else (username, password)
@@ -132,15 +131,10 @@ class SmtpGateway:
         )
         try:
             outcome = await self._up_to_the_dot(client, call) or await self._dot(client, call)
-            if client.is_connected:
-                with suppress(aiosmtplib.SMTPException, OSError):
-                    await client.quit(timeout=QUIT_TIMEOUT.total_seconds())
+            _take_leave(client)
             return outcome
         finally:
-            # Not close(), which would wait for the server to read what is left of a body.
-            if client.transport is not None:
-                cast(asyncio.WriteTransport, client.transport).abort()
-            client.close()
+            _hang_up(client)
 
     async def close(self) -> None:
         """Nothing to do: no connection outlives its call."""
@@ -173,6 +167,8 @@ class SmtpGateway:
                 phase = Phase.BODY
                 await _write_flushed(client, transparent(dated(call.prepared.body, call.requested_at)))
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            if not isinstance(error, aiosmtplib.SMTPResponseException):
+                _hang_up(client)
             return _before_the_dot(phase, error, recipient)
         return None
 
@@ -189,6 +185,7 @@ class SmtpGateway:
         try:
             reply = await protocol.read_response(timeout=self._dot_s)
         except (aiosmtplib.SMTPException, OSError) as error:
+            _hang_up(client)
             return Unknown(evidence=f"no clear answer after the final dot: {type(error).__name__}")
         said = reply_text(reply.message, recipient=recipient)
         if 200 <= reply.code < 300:
@@ -207,6 +204,20 @@ async def _write_flushed(client: aiosmtplib.SMTP, content: bytes) -> None:
     # Polled, since neither asyncio nor aiosmtplib has a public way to wait. Most mails fit the socket's buffer.
     while client.is_connected and transport.get_write_buffer_size():  # noqa: ASYNC110
         await asyncio.sleep(_FLUSH_POLL_S)
+
+
+def _take_leave(client: aiosmtplib.SMTP) -> None:
+    """Write QUIT if somebody listens. Its answer is not awaited: a cancellation meanwhile would lose the outcome."""
+    if client.protocol is not None:
+        with suppress(aiosmtplib.SMTPException):
+            client.protocol.write(b"QUIT\r\n")
+
+
+def _hang_up(client: aiosmtplib.SMTP) -> None:
+    """Let go of the connection at once; close() alone would wait for the server to read what is left of a body."""
+    if client.transport is not None:
+        cast(asyncio.WriteTransport, client.transport).abort()
+    client.close()
 
 
 def _before_the_dot(phase: Phase, error: Exception, recipient: str) -> NotSent:
