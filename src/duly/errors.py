@@ -76,6 +76,10 @@ class CommandIdReused(InvalidInput):
 # Rules of the domain and of the unit of work.
 
 
+class TooManyFound(DulyError):
+    """A look-up by an index matches more aggregates than the limit."""
+
+
 class RuleBroken(DulyError):
     """A business rule refuses the command. Raise it, or derive from it, in aggregates and handlers.
 

@@ -41,5 +41,12 @@ def span(name: str, facts: Mapping[str, str], *, parent: str | None = None) -> I
         yield
         return
     context = propagate.extract({"traceparent": parent}) if parent else None
-    with _tracer.start_as_current_span(name, context=context, attributes=dict(facts)):
-        yield
+    # The text of an exception may quote what a person typed: only its type is told.
+    with _tracer.start_as_current_span(
+        name, context=context, attributes=dict(facts), record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield
+        except BaseException as error:
+            current.set_status(trace.StatusCode.ERROR, type(error).__name__)
+            raise

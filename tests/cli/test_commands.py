@@ -84,10 +84,10 @@ def test_what_makes_no_sense_is_told_in_a_sentence_without_a_traceback(
 
 
 async def test_a_worker_keeps_what_another_process_promised_and_stops_when_told(folder: Path) -> None:
-    asked = subprocess.run(
-        [sys.executable, "-c", "import asyncio, desk; asyncio.run(desk.ask())"], cwd=folder, check=False, timeout=30
+    asking = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import asyncio, desk; asyncio.run(desk.ask())", cwd=folder
     )
-    assert asked.returncode == 0
+    assert await asyncio.wait_for(asking.wait(), 30) == 0
     worker = await asyncio.create_subprocess_exec(
         Path(sys.executable).parent / "duly",
         "worker",

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import Enum
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,6 +107,17 @@ def test_older_versions_and_former_names_are_brought_up_to_date() -> None:
     catalog = Catalog({Price: {1: cents, 2: currency}})
     assert catalog.decode(stored("Cost", 1, '{"cents": 250}')) == Price(amount="2.50", currency="EUR")
     assert catalog.decode(stored("Price", 2, '{"amount": "1"}')) == Price(amount="1", currency="EUR")
+
+
+class Moved(DomainEvent, version=2):
+    mobile: Personal[str]
+    town: str
+
+
+def test_an_upcaster_sees_the_personal_fields_too() -> None:
+    catalog = Catalog({Moved: {1: lambda fields: {"mobile": fields["phone"], "town": fields["city"]}}})
+    old = msgspec.structs.replace(stored("Moved", 1, '{"city": "Kyiv"}'), personal='{"phone": "+49"}')
+    assert catalog.decode(old) == Moved(mobile="+49", town="Kyiv")
 
 
 def test_a_type_or_version_that_is_not_known_is_no_message_of_ours() -> None:

@@ -20,9 +20,9 @@ class Running:
     app: Duly
     gateway: RecordingGateway
 
-    async def quiet(self) -> None:
+    async def quiet(self, *, within: timedelta = timedelta(seconds=10)) -> None:
         """Wait until there is nothing left to do."""
-        await self.app.until_quiet(time_max=timedelta(seconds=20))
+        await self.app.until_quiet(time_max=timedelta(seconds=20), within=within)
 
     async def effects(self, tenant: str = "acme") -> list[EffectView]:
         """The tenant's effects, the latest first."""

@@ -46,6 +46,7 @@ class Ears:
         self.failing: set[str] = set()
         self.handled_by: dict[int, str] = {}
         self.calls = 0
+        self.called_three_times = asyncio.Event()
 
 
 def rooms(ears: Ears, *, renamed: bool = False, keyed: bool = False) -> Module:
@@ -63,6 +64,8 @@ def rooms(ears: Ears, *, renamed: bool = False, keyed: bool = False) -> Module:
 
     async def write_down(event: Said, heard: Repository[Heard], context: Context) -> None:
         ears.calls += 1
+        if ears.calls >= 3:
+            ears.called_three_times.set()
         if event.room in ears.failing:
             raise RuleBroken("not now")
         if event.mood == "malformed":
@@ -108,11 +111,11 @@ async def test_events_of_one_stream_reach_a_subscriber_in_the_order_of_their_com
 async def test_a_failing_subscriber_delays_nobody_but_itself(start: Start) -> None:
     ears = Ears()
     ears.failing.add("a")
-    retry = RetrySchedule((timedelta(minutes=5),))
+    retry = RetrySchedule((timedelta(hours=5),))
     running = await start(rooms(ears), settings=quick_settings(retry=retry))
     for room in ("a", "b"):
         await running.app.execute(Say(room=room, count=3), tenant="acme")
-    await running.quiet()
+    await running.quiet(within=timedelta(0))
     assert (await numbers(running, "a"), await numbers(running, "b")) == ([], [1, 2, 3])
     assert ears.fast == {"a": [1, 2, 3], "b": [1, 2, 3]}
     assert await running.app.parked("acme") == []
@@ -124,8 +127,7 @@ async def test_a_lane_that_recovers_goes_on_where_it_stood(start: Start) -> None
     retry = RetrySchedule((timedelta(milliseconds=10),) * 500)
     running = await start(rooms(ears), settings=quick_settings(retry=retry))
     await running.app.execute(Say(room="a", count=5), tenant="acme")
-    while ears.calls < 3:
-        await asyncio.sleep(0)
+    await ears.called_three_times.wait()
     ears.failing.clear()
     await running.quiet()
     assert await numbers(running) == [1, 2, 3, 4, 5]
@@ -152,6 +154,15 @@ async def test_after_the_last_attempt_a_message_is_parked_and_its_lane_goes_on(s
         assert await running.app.unpark(row.id, "acme")
     await running.quiet()
     assert await numbers(running) == [3, 1, 2]
+
+
+async def test_a_subscriber_without_retries_survives_conflicts_and_parks_at_the_first_failure(start: Start) -> None:
+    ears = Ears()
+    ears.failing.add("a")
+    running = await start(rooms(ears), settings=quick_settings(retry=RetrySchedule(())))
+    await running.app.execute(Say(room="a"), tenant="acme")
+    await running.quiet()
+    assert [row.attempts for row in await running.app.parked("acme")] == [1]
 
 
 async def test_a_message_that_can_never_be_handled_is_parked_at_once(start: Start) -> None:

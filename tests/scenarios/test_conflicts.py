@@ -18,7 +18,7 @@ from duly import (
     Unique,
     UniqueViolation,
 )
-from duly.errors import InvalidField, ReadOnlyUse, ScopeClosed
+from duly.errors import InvalidField, ReadOnlyUse, ScopeClosed, TooManyFound
 from tests.scenarios.running import Start
 
 
@@ -57,7 +57,7 @@ class Look(Command[int]):
 
 
 class OwnedBy(Query[list[str]]):
-    owner: str
+    owner: str | None
     meddle: bool = False
 
 
@@ -126,6 +126,30 @@ async def test_no_deposit_is_lost_when_many_come_at_once(start: Start) -> None:
     await app.execute(Open(account_id="a"), tenant="acme")
     balances = await asyncio.gather(*(app.execute(Deposit(account_id="a"), tenant="acme") for _ in range(8)))
     assert sorted(balances) == list(range(1, 9))
+
+
+async def test_a_hundred_commands_at_once_on_one_account_all_come_through(start: Start) -> None:
+    app = (await start(bank)).app
+    await app.execute(Open(account_id="a"), tenant="acme")
+    balances = await asyncio.gather(*(app.execute(Deposit(account_id="a"), tenant="acme") for _ in range(100)))
+    assert sorted(balances) == list(range(1, 101))
+
+
+async def test_a_look_up_that_finds_too_much_says_so_instead_of_cutting(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("duly.work.repository.FOUND_ROWS_MAX", 2)
+    app = (await start(bank)).app
+    for number in range(3):
+        await app.execute(Open(account_id=f"a{number}"), tenant="acme")
+    with pytest.raises(TooManyFound, match="More than 2 Account have owner 'ann'"):
+        await app.ask(OwnedBy(owner="ann"), tenant="acme")
+
+
+async def test_nothing_can_be_looked_up_by_none(start: Start) -> None:
+    app = (await start(bank)).app
+    with pytest.raises(InvalidField, match="looked up by None"):
+        await app.ask(OwnedBy(owner=None), tenant="acme")
 
 
 async def test_an_account_that_exists_cannot_be_added_again(start: Start) -> None:

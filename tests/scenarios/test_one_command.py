@@ -85,6 +85,20 @@ async def test_two_tenants_may_use_the_same_command_id_and_the_same_order_id(sta
     assert not {effect.id for effect in acme} & {effect.id for effect in globex}
 
 
+async def test_an_empty_tenant_is_not_the_tenant_of_the_application(start: Start) -> None:
+    shop = await start(tenant="main")
+    await shop.app.execute(PlaceOrder(order_id="42"))
+    for refused in (
+        lambda: shop.app.execute(PlaceOrder(order_id="43"), tenant=""),
+        lambda: shop.app.ask(VisitsOf(page="tea"), tenant=""),
+        lambda: shop.app.parked(""),
+    ):
+        with pytest.raises(InvalidTenant):
+            await refused()
+    with pytest.raises(InvalidTenant):
+        shop.app.ledger("")
+
+
 async def test_a_tenant_cannot_see_another_tenants_effect(start: Start) -> None:
     shop = await start()
     await shop.app.execute(PlaceOrder(order_id="42"), tenant="acme")

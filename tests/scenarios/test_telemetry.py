@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from duly import NotSent, RuleBroken
+from duly import InvalidField, NotSent, RuleBroken
 from duly.gateways.recording import RecordingGateway
 from duly.messages.standard_effects import Email, Sms
 from tests.scenarios.running import Start
@@ -61,10 +61,15 @@ async def test_neither_the_log_nor_a_trace_tells_whom_or_what(
     await shop.app.execute(PlaceOrder(order_id="42", phone="+4915199999999", email="canary@example.com"), tenant="acme")
     with pytest.raises(RuleBroken):
         await shop.app.execute(PlaceOrder(order_id="42", email="canary@example.com"), tenant="acme")
+    with pytest.raises(InvalidField, match="canary"):
+        await shop.app.execute(PlaceOrder(order_id="43", email="canary"), tenant="acme")
     await shop.quiet()
     await shop.app.stop()
     told = "".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
-    told += "".join(f"{span.name} {dict(span.attributes or {})}" for span in spans.get_finished_spans())
+    told += "".join(
+        f"{span.name} {dict(span.attributes or {})} {span.events} {span.status.description}"
+        for span in spans.get_finished_spans()
+    )
     assert "duly_handler" in told
     for canary in ("99999999", "canary", "We have your order"):
         assert canary not in told

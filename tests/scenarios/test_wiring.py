@@ -119,6 +119,10 @@ def publishes_with_more(event: Went, effects: Effects) -> WentPublic:
     return WentPublic(name=event.name)
 
 
+async def publishes_later(event: Went) -> WentPublic:
+    return WentPublic(name=event.name)
+
+
 @pytest.mark.parametrize(
     ("decorator", "handler", "text"),
     [
@@ -136,6 +140,7 @@ def publishes_with_more(event: Went, effects: Effects) -> WentPublic:
         ("after_commit", hears_not_text, "NotText.age is Personal but no str"),
         ("command", keeps_unstorable, "UnstorableThing.what has the type Opaque"),
         ("query", asks_sql, "asks for Sql, which a query handler cannot have"),
+        ("publishes", publishes_later, "is a coroutine function. What makes a public event is a plain one"),
         ("publishes", publishes_with_more, "'effects' asks for Effects, which a publishes handler cannot have"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

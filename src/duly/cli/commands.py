@@ -53,7 +53,7 @@ def worker(
 ) -> None:
     """Keep promises and send effects until told to stop (SIGTERM, Ctrl-C)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    _guarded(_work(_application(application)))
+    _guarded(_work(application))
 
 
 async def _migrate(target: str) -> list[str]:
@@ -67,7 +67,8 @@ async def _migrate(target: str) -> list[str]:
         await store.close()
 
 
-async def _work(application: Duly) -> None:
+async def _work(name: str) -> None:
+    application = _application(name)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

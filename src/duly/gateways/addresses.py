@@ -32,6 +32,16 @@ def phone_number(value: object, *, field: str, region: str | None = None) -> str
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
+def require_phone_numbers() -> None:
+    """Refuse to go on without phonenumbers. Raises `ConfigurationError` that says what to install."""
+    _phonenumbers()
+
+
+def require_email_addresses() -> None:
+    """Refuse to go on without email-validator. Raises `ConfigurationError` that says what to install."""
+    _email_validator()
+
+
 def check_region(region: str | None) -> None:
     """Refuse a region that phonenumbers does not know. Raises `ConfigurationError`."""
     if region is not None and region not in _phonenumbers().SUPPORTED_REGIONS:
@@ -44,21 +54,16 @@ def email_address(value: object, *, field: str) -> str:
 
     A local part beyond ASCII needs SMTPUTF8 on every server on the way (RFC 6531) and is refused.
     """
-    try:
-        from email_validator import EmailNotValidError, validate_email
-    except ImportError:
-        raise ConfigurationError(
-            ["E-mail addresses are checked with email-validator, which is not installed: pip install 'duly[mail]'"]
-        ) from None
+    email_validator = _email_validator()
     if not isinstance(value, str):
         raise InvalidField(field, f"{field} is no e-mail address: {_seen(value)}. Use the form name@domain.")
     try:
-        found = validate_email(value, check_deliverability=False, allow_smtputf8=False)
-    except EmailNotValidError as error:
+        found = email_validator.validate_email(value, check_deliverability=False, allow_smtputf8=False)
+    except email_validator.EmailNotValidError as error:
         raise InvalidField(
             field, f"{field} is no e-mail address: {_seen(value)} ({error}). Use the form name@domain."
         ) from None
-    return found.ascii_email or found.normalized
+    return str(found.ascii_email or found.normalized)
 
 
 def _phonenumbers() -> ModuleType:
@@ -69,6 +74,16 @@ def _phonenumbers() -> ModuleType:
             ["Phone numbers are checked with phonenumbers, which is not installed: pip install 'duly[sms]'"]
         ) from None
     return phonenumbers
+
+
+def _email_validator() -> ModuleType:
+    try:
+        import email_validator
+    except ImportError:
+        raise ConfigurationError(
+            ["E-mail addresses are checked with email-validator, which is not installed: pip install 'duly[mail]'"]
+        ) from None
+    return email_validator
 
 
 def _no_phone_number(field: str, value: object, why: str) -> InvalidField:

@@ -9,7 +9,7 @@ import sys
 from datetime import timedelta
 from typing import Final, TextIO
 
-from duly.gateways.addresses import email_address, phone_number
+from duly.gateways.addresses import email_address, phone_number, require_email_addresses, require_phone_numbers
 from duly.gateways.settings import check_settings, one_line, wrong_effect
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Email, Sms
@@ -54,6 +54,7 @@ class ConsoleSms(_Console):
     """Prints each `Sms`."""
 
     def __init__(self, name: str = "console-sms", stream: TextIO | None = None) -> None:
+        require_phone_numbers()
         super().__init__(name, "sms", Sms, stream)
 
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:
@@ -67,6 +68,7 @@ class ConsoleMail(_Console):
     """Prints each `Email`: its subject and the beginning of its text."""
 
     def __init__(self, name: str = "console-mail", stream: TextIO | None = None) -> None:
+        require_email_addresses()
         super().__init__(name, "email", Email, stream)
 
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:

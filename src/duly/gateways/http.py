@@ -171,4 +171,5 @@ def _kind(error: BaseException) -> str:
     first: BaseException = error
     while (cause := first.__cause__ or first.__context__) is not None:
         first = cause
-    return type(error).__name__ if first is error else f"{type(error).__name__} ({type(first).__name__})"
+    kind, cause_kind = type(error).__name__, type(first).__name__
+    return kind if kind == cause_kind else f"{kind} ({cause_kind})"

@@ -53,17 +53,32 @@ class Catalog:
                 f"The stored message {envelope.id} is version {envelope.version} of {envelope.name!r}; this code knows "
                 f"version {cls.__duly__.version}. Deploy the newer code."
             )
-        body = upcast(envelope.body, envelope.version, cls.__duly__.version, self._upcasters[cls])
-        return self.codec(cls).decode(body, envelope.personal)
+        stored, present = envelope.version, cls.__duly__.version
+        if stored == present:
+            return self.codec(cls).decode(envelope.body, envelope.personal)
+        return self.codec(cls).decode_fields(
+            _upcast_fields(_joined(envelope.body, envelope.personal), stored, present, self._upcasters[cls])
+        )
 
 
 def upcast(body: str, stored: int, present: int, upcasters: Mapping[int, Upcaster]) -> str:
     """*body* of version *stored* as one of version *present*; versions without an upcaster pass unchanged."""
     if stored == present:
         return body
+    return msgspec.json.encode(_upcast_fields(_joined(body, None), stored, present, upcasters)).decode()
+
+
+def _joined(body: str, personal: str | None) -> JsonFields:
+    """All fields of a stored message, those included that lie beside it."""
     fields: JsonFields = msgspec.json.decode(body)
+    if personal is not None:
+        fields.update(msgspec.json.decode(personal))
+    return fields
+
+
+def _upcast_fields(fields: JsonFields, stored: int, present: int, upcasters: Mapping[int, Upcaster]) -> JsonFields:
     for version in range(stored, present):
         step = upcasters.get(version)
         if step is not None:
             fields = step(fields)
-    return msgspec.json.encode(fields).decode()
+    return fields

@@ -71,10 +71,15 @@ class Codec(Generic[T]):
                 return self._decoder.decode(body)
             fields: dict[str, Any] = msgspec.json.decode(body)
             fields.update(msgspec.json.decode(personal) if personal else {})
-            for name in self._personal:
-                fields.setdefault(name, ERASED)
-            return msgspec.convert(fields, self.cls)
-        except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidMessage(f"A stored {self.label} cannot be read: {error}") from None
+        return self.decode_fields(fields)
+
+    def decode_fields(self, fields: dict[str, Any]) -> T:
+        """The value of stored fields, personal ones among them; those that are missing were erased."""
+        try:
+            return msgspec.convert({**dict.fromkeys(self._personal, ERASED), **fields}, self.cls)
+        except (msgspec.ValidationError, RecursionError) as error:
             raise InvalidMessage(f"A stored {self.label} cannot be read: {error}") from None
 
     def parse(self, data: object) -> T:

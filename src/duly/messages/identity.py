@@ -70,11 +70,7 @@ def checked_tenant(tenant: str | None) -> str:
 
 def checked_command_id(command_id: str) -> str:
     """*command_id* if it can be one: 1 to 200 printable characters. Raises `InvalidCommandId`."""
-    if (
-        not _is_text(command_id)
-        or not 0 < len(command_id) <= COMMAND_ID_CHARACTERS_MAX
-        or not command_id.isprintable()
-    ):
+    if not _is_text(command_id) or not 0 < len(command_id) <= COMMAND_ID_CHARACTERS_MAX or not command_id.isprintable():
         raise InvalidCommandId(
             f"{command_id!r:.200} cannot be a command id. Use 1 to {COMMAND_ID_CHARACTERS_MAX} printable characters, "
             "for instance the id that the client made for this click."

@@ -46,8 +46,8 @@ def schedule_of(seconds: Sequence[float]) -> RetrySchedule:
     return RetrySchedule(tuple(timedelta(seconds=wait) for wait in seconds))
 
 
-DELIVERY_RETRY: Final = exponential(timedelta(milliseconds=200), attempts_max=8, cap=timedelta(minutes=1))
-"""How a failing subscriber is tried again, by default."""
+DELIVERY_RETRY: Final = exponential(timedelta(milliseconds=200), attempts_max=18, cap=timedelta(minutes=5))
+"""How a failing subscriber is tried again, by default: for some forty minutes at most, longer than most outages."""
 
 EFFECT_RETRY: Final = schedule_of([5, 300, 1_800, 7_200, 18_000, 36_000, 50_400])
 """How an effect that was definitely not sent is tried again, by default. After Standard Webhooks."""

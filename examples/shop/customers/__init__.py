@@ -1,0 +1,1 @@
+"""Who buys: customers, and the wishes for a newsletter."""

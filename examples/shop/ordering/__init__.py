@@ -1,0 +1,1 @@
+"""What is bought: orders, from being placed to being shipped or cancelled."""

@@ -1,0 +1,1 @@
+"""Who owes what: payments, and the customers' accounts."""

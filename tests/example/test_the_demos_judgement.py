@@ -1,0 +1,199 @@
+"""The demo's checks can turn red: each is shown a run in which one thing is not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from duly import Dispatch
+from examples.shop.demo.checks import Check
+from examples.shop.demo.facts import Refusal
+from examples.shop.demo.troubles import BUSY, REFUSED
+from tests.example.perfect_run import PerfectRun, perfect_run
+
+Tampering = Callable[[PerfectRun], None]
+
+
+def broken(run: PerfectRun) -> list[Check]:
+    return [check for check in run.judge().checks if check.holds is False]
+
+
+def test_a_run_in_which_everything_went_as_planned_is_as_promised() -> None:
+    outcome = perfect_run().judge()
+
+    assert [check for check in outcome.checks if check.holds is False] == []
+    assert outcome.comparison.differences == []
+    assert outcome.is_as_promised
+
+
+def test_what_is_not_yet_kept_is_shown_and_fails_no_run() -> None:
+    assert [check.point for check in perfect_run().judge().checks if check.holds is None] == [4, 7]
+
+
+def provider_has_one_more(run: PerfectRun) -> None:
+    run.records["sms"].append(replace(run.records["sms"][0], body="an SMS that nobody requested", provider_id="SM0"))
+
+
+def provider_has_it_twice(run: PerfectRun) -> None:
+    run.records["billing"].append(replace(run.records["billing"][0], provider_id="in_0"))
+
+
+def provider_has_lost_one(run: PerfectRun) -> None:
+    del run.records["email"][-1]
+
+
+def ledger_has_lost_one(run: PerfectRun) -> None:
+    run.effects["acme"].remove(next(effect for effect in run.effects["acme"] if effect.state is Dispatch.ACCEPTED))
+
+
+def ledger_calls_a_refused_one_accepted(run: PerfectRun) -> None:
+    _change(run, Dispatch.FAILED, state=Dispatch.ACCEPTED, provider_id="SM0")
+
+
+def ledger_calls_an_unknown_one_failed(run: PerfectRun) -> None:
+    taken = {record.reference for record in run.records["billing"]}
+    effects = run.effects["acme"]
+    place = next(
+        number for number, effect in enumerate(effects) if effect.state is Dispatch.UNKNOWN and effect.id in taken
+    )
+    effects[place] = msgspec.structs.replace(effects[place], state=Dispatch.FAILED)
+
+
+def ledger_has_another_id_of_the_provider(run: PerfectRun) -> None:
+    _change(run, Dispatch.ACCEPTED, provider_id="SM0")
+
+
+def ledger_gives_no_evidence(run: PerfectRun) -> None:
+    _change(run, Dispatch.UNKNOWN, reason="")
+
+
+def two_effects_are_one_message(run: PerfectRun) -> None:
+    sms = next(effect for effect in run.effects["acme"] if effect.channel == "sms")
+    run.effects["acme"].append(msgspec.structs.replace(sms, id="one more"))
+
+
+def _change(run: PerfectRun, of: Dispatch, /, **changes: object) -> None:
+    effects = run.effects["acme"]
+    place = next(number for number, effect in enumerate(effects) if effect.state is of)
+    effects[place] = msgspec.structs.replace(effects[place], **changes)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "kind"),
+    [
+        (provider_has_one_more, "taken there, not in the ledger"),
+        (provider_has_it_twice, "taken more than once there"),
+        (provider_has_lost_one, "accepted here, not taken there"),
+        (ledger_has_lost_one, "taken there, not in the ledger"),
+        (ledger_calls_a_refused_one_accepted, "accepted here, not taken there"),
+        (ledger_calls_an_unknown_one_failed, "taken there, failed here"),
+        (ledger_has_another_id_of_the_provider, "accepted under another id"),
+        (ledger_gives_no_evidence, "unknown without evidence"),
+        (two_effects_are_one_message, "several effects for one message"),
+    ],
+)
+def test_a_ledger_and_a_provider_that_disagree_break_the_promise(tamper: Tampering, kind: str) -> None:
+    run = perfect_run()
+    tamper(run)
+
+    outcome = run.judge()
+    assert kind in {difference.kind for difference in outcome.comparison.differences}
+    assert not outcome.is_as_promised
+
+
+def order_survives_its_rollback(run: PerfectRun) -> None:
+    run.facts.refusals[run.plan.too_dear.person.customer_id] = Refusal(error="RuleBroken", order_state="confirmed")
+
+
+def rule_is_not_enforced(run: PerfectRun) -> None:
+    run.facts.refusals[run.plan.shipped.person.customer_id] = Refusal(error="no error", order_state="cancelled")
+
+
+def second_click_makes_a_second_order(run: PerfectRun) -> None:
+    assert run.facts.clicks is not None
+    run.facts.clicks = replace(run.facts.clicks, orders=2)
+
+
+def nothing_was_in_flight(run: PerfectRun) -> None:
+    assert run.facts.kill is not None
+    run.facts.kill = replace(run.facts.kill, calls_in_flight=1)
+
+
+def kill_leaves_too_many_unknown(run: PerfectRun) -> None:
+    (lost,) = {effect.reason for effect in run.effects["acme"] if "worker was lost" in effect.reason}
+    for effects in run.effects.values():
+        effects[:] = [
+            msgspec.structs.replace(effect, reason=lost) if effect.state is Dispatch.UNKNOWN else effect
+            for effect in effects
+        ]
+
+
+def message_is_parked(run: PerfectRun) -> None:
+    run.facts.parked = 1
+
+
+def tenant_sees_an_effect_of_the_other(run: PerfectRun) -> None:
+    run.facts.foreign_answers["globex"] = "no error"
+
+
+def ledger_mixes_tenants(run: PerfectRun) -> None:
+    run.effects["acme"].append(run.effects["globex"].pop())
+
+
+def accepted_was_said_too_early(run: PerfectRun) -> None:
+    run.facts.accepted_too_early = 1
+
+
+def provider_took_it_before_the_attempt(run: PerfectRun) -> None:
+    run.records["sms"][0] = replace(run.records["sms"][0], at="2025-12-31T23:59:59+00:00")
+
+
+def busy_provider_was_not_asked_again(run: PerfectRun) -> None:
+    _set_state_of(run, BUSY.name, Dispatch.FAILED)
+
+
+def refusal_has_no_reason(run: PerfectRun) -> None:
+    _set_state_of(run, REFUSED.name, Dispatch.FAILED)
+
+
+def cascade_stops_half_way(run: PerfectRun) -> None:
+    assert run.facts.cascade is not None
+    run.facts.cascade = replace(run.facts.cascade, order_state="placed")
+
+
+def _set_state_of(run: PerfectRun, trouble: str, state: Dispatch) -> None:
+    people = {order.person.customer_id for order in run.plan.troubled if order.trouble.name == trouble}
+    for effects in run.effects.values():
+        effects[:] = [
+            msgspec.structs.replace(effect, state=state, reason="") if effect.recipient in people else effect
+            for effect in effects
+        ]
+
+
+@pytest.mark.parametrize(
+    ("tamper", "point"),
+    [
+        (order_survives_its_rollback, 1),
+        (rule_is_not_enforced, 1),
+        (second_click_makes_a_second_order, 2),
+        (nothing_was_in_flight, 3),
+        (kill_leaves_too_many_unknown, 3),
+        (message_is_parked, 3),
+        (tenant_sees_an_effect_of_the_other, 5),
+        (ledger_mixes_tenants, 5),
+        (accepted_was_said_too_early, 6),
+        (provider_took_it_before_the_attempt, 6),
+        (busy_provider_was_not_asked_again, 6),
+        (refusal_has_no_reason, 6),
+        (cascade_stops_half_way, 8),
+    ],
+)
+def test_a_run_that_broke_a_promise_is_told_so_at_its_point(tamper: Tampering, point: int) -> None:
+    run = perfect_run()
+    tamper(run)
+
+    assert point in {check.point for check in broken(run)}
+    assert not run.judge().is_as_promised
