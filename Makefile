@@ -1,7 +1,7 @@
 # GNU make. `make` alone lists the targets.
 #
 #   PYTHON=...  the Python (3.11 or newer) to build .venv with; by default the first that works
-#   STORE=...   the store of `make demo`: sqlite (default) or postgres
+#   STORE=...   the store of `make demo`: sqlite (default) or postgresql
 #   ARGS=...    more arguments for demo, bench, bench-quick, reliability and for pytest in test
 
 .DEFAULT_GOAL := help
@@ -41,19 +41,19 @@ help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: $(STAMP) ## Run the example shop (STORE=sqlite or STORE=postgres, ARGS=... passed on)
+demo: $(STAMP) ## Run the example shop (STORE=sqlite or STORE=postgresql, ARGS=... passed on)
 	@$(PY) -m examples.shop.demo --store $(STORE) $(ARGS)
 
 .PHONY: test
 test: check ## Run the checks, then the tests
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n 2 $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## Check format, lint, types and the layering of imports
 	$(PY) -m ruff format --check
 	$(PY) -m ruff check
 	$(PY) -m mypy
-	$(VENV)/bin/lint-imports
+	$(VENV)/bin/lint-imports --no-cache
 
 .PHONY: format
 format: $(STAMP) ## Format the code and apply the lint's safe fixes

@@ -12,12 +12,15 @@ from duly.errors import (
     ConcurrencyConflict,
     ConfigurationError,
     DulyError,
+    EffectNotFound,
     InvalidField,
     InvalidInput,
     InvalidMessage,
     InvalidTenant,
+    NotQuiet,
     RuleBroken,
     StoreError,
+    TooManyFound,
     UniqueViolation,
 )
 from duly.messages.envelope import Link
@@ -25,16 +28,17 @@ from duly.messages.fields import EmailAddress, Index, Personal, PhoneNumber, Uni
 from duly.messages.message import Command, DomainEvent, Effect, PublicEvent, Query
 from duly.messages.parse import parse_message
 from duly.messages.standard_effects import Email, Sms
-from duly.ports.gateway import Gateway
-from duly.ports.ledger import AttemptView, EffectView
+from duly.ports.gateway import Call, Gateway, Prepared
+from duly.ports.ledger import Anomaly, AttemptView, EffectView
+from duly.ports.store import Parked
 from duly.runtime.application import Duly
 from duly.runtime.settings import Settings
-from duly.states.attempt import Accepted, NotSent, Outcome, Unknown
+from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.effect import Dispatch
 from duly.states.retry import RetrySchedule
 from duly.work.context import Context, HandlerCall, Middleware, Proceed
 from duly.work.effect_requests import Effects
-from duly.work.module import Module
+from duly.work.module import HandlerKind, Module
 from duly.work.repository import Repository
 from duly.work.sql import Reader, Sql
 
@@ -43,7 +47,9 @@ __all__ = [
     "Aggregate",
     "AggregateExists",
     "AggregateNotFound",
+    "Anomaly",
     "AttemptView",
+    "Call",
     "Command",
     "CommandIdReused",
     "ConcurrencyConflict",
@@ -54,13 +60,16 @@ __all__ = [
     "Duly",
     "DulyError",
     "Effect",
+    "EffectNotFound",
     "EffectView",
     "Effects",
     "Email",
     "EmailAddress",
     "Entity",
+    "Fault",
     "Gateway",
     "HandlerCall",
+    "HandlerKind",
     "Index",
     "InvalidField",
     "InvalidInput",
@@ -69,10 +78,13 @@ __all__ = [
     "Link",
     "Middleware",
     "Module",
+    "NotQuiet",
     "NotSent",
     "Outcome",
+    "Parked",
     "Personal",
     "PhoneNumber",
+    "Prepared",
     "Proceed",
     "PublicEvent",
     "Query",
@@ -85,6 +97,7 @@ __all__ = [
     "Sql",
     "StoreError",
     "TenantLedger",
+    "TooManyFound",
     "Unique",
     "UniqueViolation",
     "Unknown",

@@ -16,10 +16,12 @@ from duly.ports.store import Committing, Due, OutboxStore
 from duly.states.outbox_row import Park, Wait, after_failure
 from duly.states.retry import RetrySchedule
 from duly.telemetry import log, span
+from duly.work.contention import CONFLICT_RETRIES_MAX, Contention
 from duly.work.routes import Handler, Routes
 from duly.work.unit_of_work import UnitOfWork, WriteRefused
 
-CONFLICT_RETRIES_MAX: Final = 12
+CONFLICT_WAIT: Final = timedelta(seconds=1)
+"""How long a lane waits that met nothing but conflicts; that is no failed attempt."""
 REASON_CHARACTERS_MAX: Final = 2_000
 
 
@@ -53,12 +55,14 @@ class Delivery:
         retry: RetrySchedule,
         handler_time_max: timedelta,
         unknown_type_wait: timedelta,
+        contention: Contention,
     ) -> None:
         self._routes = routes
         self._store = store
         self._retry = retry
         self._handler_time_max = handler_time_max
         self._unknown_type_wait = unknown_type_wait
+        self._contention = contention
 
     async def deliver(self, due: Due, handler: Handler, token: str) -> Fate:
         """Run the handler and commit, completion included. Raises `StoreError` when the store is away."""
@@ -72,7 +76,7 @@ class Delivery:
                 # Nothing is wrong with the message: newer code will know it. It waits, and is never parked for this.
                 return await self._hold(due, token, due.attempts, self._unknown_type_wait, error)
             except _Retry as error:
-                return await self._hold(due, token, due.attempts, self._retry.waits[-1], error)
+                return await self._hold(due, token, due.attempts, CONFLICT_WAIT, error)
             except StoreError as error:
                 if not isinstance(error, UserSqlError):
                     raise
@@ -81,10 +85,11 @@ class Delivery:
                 return await self._failed(due, handler, token, error)
 
     async def _until_settled(self, due: Due, handler: Handler, token: str) -> Fate:
+        verdict: Verdict | None = None
         for attempt in range(CONFLICT_RETRIES_MAX + 1):
-            if attempt:
-                await asyncio.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.25)))
-            match await self._once(due, handler, token):
+            async with self._contention.turn(due.envelope.tenant, verdict, attempt):
+                verdict = await self._once(due, handler, token)
+            match verdict:
                 case Done():
                     hit("relay.after_commit")
                     return Fate.DONE
@@ -115,9 +120,10 @@ class Delivery:
         # Bad input stays bad, however often it is tried.
         permanent = isinstance(error, InvalidInput)
         decision = after_failure(due.attempts, permanent=permanent, retry=self._retry, fraction=random.random())
+        parks = isinstance(decision, Park)
         log(
-            logging.WARNING,
-            "a subscriber failed",
+            logging.ERROR if parks else logging.WARNING,
+            "a message is parked" if parks else "a subscriber failed",
             subscriber=handler.name,
             message_name=due.envelope.name,
             message_id=due.envelope.id,

@@ -1,24 +1,20 @@
 """Which message may be handled next: one lane in order, many lanes at once. Pure bookkeeping, no I/O.
 
 Rules
-1. A row is taken in hand once, in the order of rows within its lane.
+1. A fetch leaves out the lanes in hand, and shows of every other lane the first of its rows, in order.
 2. Of each lane only the head is being handled.
-3. What was not taken (its lane is full, or was just put on hold) is left until the next scan from the first row, and so
-   is everything behind it: a lane never skips.
+3. A lane whose head was not done is let go of as a whole, and so comes back from its first row on: it never skips.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, TypeAlias
+from typing import Final
 
-from duly.ports.store import Due
+from duly.ports.store import Due, LaneKey
 
 LANE_ROWS_MAX: Final = 100
 """How many rows of one lane are kept in memory, so that a long lane leaves room for others."""
-
-LaneKey: TypeAlias = tuple[int, str]
-"""Subscriber number and lane."""
 
 
 def lane_key(due: Due) -> LaneKey:
@@ -32,28 +28,21 @@ class Lanes:
     def __init__(self) -> None:
         self._rows: dict[LaneKey, deque[Due]] = {}
         self._ready: deque[LaneKey] = deque()
-        self._in_hand: set[int] = set()
-        self._left: set[LaneKey] = set()
-        self._finished: set[int] = set()
         self._busy: set[LaneKey] = set()
+        self._count = 0
 
-    def begin_scan(self, *, from_start: bool) -> None:
-        """A fetch is about to begin; *from_start* when it begins at the first row."""
-        self._finished.clear()
-        if from_start:
-            self._left.clear()
+    def in_hand(self) -> list[LaneKey]:
+        """The lanes that a fetch leaves out."""
+        return list(self._rows)
 
     def offer(self, due: Due) -> None:
-        """Take a fetched row in hand, if the rules permit."""
+        """Take a fetched row in hand if its lane has room. Rows come in their order."""
         key = lane_key(due)
-        if due.row in self._in_hand or due.row in self._finished or key in self._left:
-            return
         rows = self._rows.setdefault(key, deque())
         if len(rows) >= LANE_ROWS_MAX:
-            self._left.add(key)
             return
         rows.append(due)
-        self._in_hand.add(due.row)
+        self._count += 1
         if len(rows) == 1:
             self._ready.append(key)
 
@@ -68,26 +57,22 @@ class Lanes:
         return None
 
     def finish(self, due: Due) -> None:
-        """The head is done; the next of its lane may start."""
+        """The head is gone from the outbox; the next of its lane may start."""
         key = lane_key(due)
         self._busy.discard(key)
-        self._in_hand.discard(due.row)
-        self._finished.add(due.row)
-        rows = self._rows.get(key)
-        if rows and rows[0].row == due.row:
-            rows.popleft()
+        rows = self._rows[key]
+        rows.popleft()
+        self._count -= 1
         if rows:
             self._ready.append(key)
         else:
-            self._rows.pop(key, None)
+            del self._rows[key]
 
     def put_back(self, due: Due) -> None:
-        """The head was not done: its whole lane is left until a scan from the first row."""
+        """The head was not done: its whole lane is let go of."""
         key = lane_key(due)
         self._busy.discard(key)
-        for row in self._rows.pop(key, ()):
-            self._in_hand.discard(row.row)
-        self._left.add(key)
+        self._count -= len(self._rows.pop(key))
 
     def drop_waiting(self, buckets: set[int]) -> None:
         """Forget what waits in *buckets*; what is being handled goes on."""
@@ -96,15 +81,15 @@ class Lanes:
                 continue
             kept = 1 if key in self._busy else 0
             while len(rows) > kept:
-                self._in_hand.discard(rows.pop().row)
-            self._left.add(key)
+                rows.pop()
+                self._count -= 1
             if not rows:
                 del self._rows[key]
 
     def busy_buckets(self) -> set[int]:
         """Buckets with a message that is being handled."""
-        return {self._rows[key][0].bucket for key in self._busy if key in self._rows}
+        return {self._rows[key][0].bucket for key in self._busy}
 
     def __len__(self) -> int:
         """How many rows are in hand."""
-        return len(self._in_hand)
+        return self._count

@@ -43,7 +43,6 @@ class Relay:
         self._lanes = Lanes()
         self._tokens: dict[int, str] = {}
         self._surplus: set[int] = set()
-        self._after_row = 0
         self._running: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._stopping = False
@@ -100,13 +99,13 @@ class Relay:
         # What is being handled in a surplus bucket ends first: a planned change of owner drains.
         let_go = self._surplus - self._lanes.busy_buckets()
         owned = await self._store.own_buckets(self._owner, self._lease, let_go=sorted(let_go))
-        lost = set(self._tokens) - set(owned.tokens)
-        is_new = bool(set(owned.tokens) - set(self._tokens))
+        # A bucket with another token was somebody else's in between.
+        lost = {bucket for bucket, token in self._tokens.items() if owned.tokens.get(bucket) != token}
+        is_new = any(self._tokens.get(bucket) != token for bucket, token in owned.tokens.items())
         self._tokens = dict(owned.tokens)
         self._surplus = set(sorted(self._tokens)[owned.share :])
         self._lanes.drop_waiting(lost | self._surplus)
         if is_new:
-            self._after_row = 0
             self.wake()
 
     # Rows.
@@ -120,19 +119,18 @@ class Relay:
 
     async def _fetch(self) -> bool:
         """Take due rows in hand; whether another fetch should follow at once."""
-        buckets = sorted(set(self._tokens) - self._surplus)
+        tokens = dict(self._tokens)
+        buckets = sorted(set(tokens) - self._surplus)
         room = self._rows_max - len(self._lanes)
         if not buckets or not self._subscribers or room <= 0:
             return False
-        self._lanes.begin_scan(from_start=self._after_row == 0)
-        found = await self._store.due(buckets, list(self._subscribers), self._after_row, self._rows_max)
+        # One statement sees one moment: of each lane it shows a beginning, and nothing in front of it is skipped.
+        found = await self._store.due(buckets, list(self._subscribers), self._lanes.in_hand(), room)
+        before = len(self._lanes)
         for due in found:
-            if due.bucket in self._tokens:
+            if self._tokens.get(due.bucket) == tokens[due.bucket]:
                 self._lanes.offer(due)
-        is_page_full = len(found) == self._rows_max
-        # The outbox is scanned page by page and then again from its first row: a row cannot be skipped for good.
-        self._after_row = found[-1].row if is_page_full else 0
-        return is_page_full and len(self._lanes) < self._rows_max
+        return len(found) == room and before < len(self._lanes) < self._rows_max
 
     def _start_ready(self) -> None:
         while len(self._running) < self._deliveries_max and not self._stopping:
@@ -167,7 +165,5 @@ class Relay:
             case Fate.DONE:
                 self._lanes.finish(due)
                 self._on_commit()
-            case Fate.LEFT:
+            case Fate.LEFT | Fate.LOST:
                 self._lanes.put_back(due)
-            case Fate.LOST:
-                self._lanes.finish(due)

@@ -17,7 +17,7 @@ from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.effect import after_attempt
 from duly.telemetry import log, span
 
-WORKER_LOST: Final = "outcome unknown: the worker was lost during the call"
+WORKER_LOST: Final = "the worker was lost during the call"
 NOT_LIVE: Final = "not live"
 EVIDENCE_CHARACTERS_MAX: Final = 2_000
 
@@ -164,11 +164,13 @@ class Sender:
             prepared=claim.prepared,
             requested_at=claim.requested_at,
         )
+        # A little longer than the gateway's own limit: it knows better what it was waiting for.
+        limit = self.gateway.call_timeout + self._settings.attempt_margin / 10
         try:
-            async with asyncio.timeout(self.gateway.call_timeout.total_seconds()):
+            async with asyncio.timeout(limit.total_seconds()):
                 return await self.gateway.call(call)
         except TimeoutError:
-            return Unknown(evidence=f"no answer within {self.gateway.call_timeout}")
+            return Unknown(evidence=f"no answer within {limit.total_seconds():.1f} s")
         except asyncio.CancelledError:
             # Only at a stop whose time has run out; the call may have gone through.
             return Unknown(evidence="the worker was stopped during the call")
@@ -201,7 +203,8 @@ class Sender:
             return
         for (ended, recorded), is_written in zip(batch, written, strict=True):
             if not is_written:
-                log(logging.WARNING, "an outcome came too late to count", effect_id=ended.effect_id)
+                text = f"an outcome of effect {ended.effect_id} came too late to count; it is kept as evidence"
+                log(logging.WARNING, text, effect_id=ended.effect_id)
             if not recorded.done():
                 recorded.set_result(None)
 
@@ -244,7 +247,7 @@ class Senders:
                 if await self._store.has_lost_attempts():
                     lost = await self._store.lose_attempts(WORKER_LOST)
                     for effect_id in lost:
-                        log(logging.WARNING, WORKER_LOST, effect_id=effect_id)
+                        log(logging.WARNING, f"effect {effect_id} is unknown: {WORKER_LOST}", effect_id=effect_id)
             except StoreError as error:
                 log(logging.ERROR, "the ledger cannot be read", error=str(error))
             try:

@@ -96,6 +96,10 @@ class Ownership(msgspec.Struct, frozen=True):
     share: int
 
 
+LaneKey: TypeAlias = tuple[int, str]
+"""Subscriber number and lane."""
+
+
 class Due(msgspec.Struct, frozen=True, kw_only=True):
     """An outbox row that waits for its subscriber, with the failures that its lane has seen at it."""
 
@@ -140,8 +144,10 @@ class OutboxStore(Protocol):
     async def disown(self, owner: str) -> None:
         """Let go of all of *owner*'s buckets at once: a planned end."""
 
-    async def due(self, buckets: Sequence[int], subscribers: Sequence[int], after_row: int, rows_max: int) -> list[Due]:
-        """Outbox rows above *after_row* in these buckets, by row, without lanes on hold."""
+    async def due(
+        self, buckets: Sequence[int], subscribers: Sequence[int], but_for: Sequence[LaneKey], rows_max: int
+    ) -> list[Due]:
+        """The first outbox rows in these buckets, by row, as of one moment; without lanes on hold or in *but_for*."""
 
     async def hold(self, due: Due, token: str, *, attempts: int, wait: timedelta, reason: str) -> bool:
         """Put a lane on hold for its head; False when the bucket has another owner."""

@@ -10,9 +10,9 @@ from typing import Self, TypeVar, cast
 
 from duly.effects.tenant_view import TenantLedger
 from duly.errors import ConfigurationError, DulyError, NotQuiet
-from duly.messages.fields import Marker
+from duly.messages.fields import Marker, marked_fields
 from duly.messages.identity import checked_tenant
-from duly.messages.message import Command, Query
+from duly.messages.message import Command, Message, Query
 from duly.ports.gateway import Gateway
 from duly.ports.store import Parked, Store, Subscription
 from duly.runtime.observing import observe
@@ -21,6 +21,7 @@ from duly.runtime.store_url import store_from_url
 from duly.runtime.worker import Worker
 from duly.transaction.command_bus import CommandBus, QueryBus
 from duly.transaction.door import FieldChecks
+from duly.work.contention import Contention
 from duly.work.context import Middleware
 from duly.work.module import Module
 from duly.work.wiring import compile_routes
@@ -67,13 +68,20 @@ class Duly:
             mistakes.append(str(error))
         try:
             self._routes = compile_routes(self._modules, self._gateways, (observe, *middleware))
+            mistakes += _missing_validators(tuple(self._routes.commands))
         except ConfigurationError as error:
             mistakes += error.mistakes
         if mistakes:
             raise ConfigurationError(mistakes)
         checks = FieldChecks({Marker.PHONE_NUMBER: _check_phone_number, Marker.EMAIL_ADDRESS: _check_email_address})
+        self._contention = Contention()
         self._commands = CommandBus(
-            self._routes, self._store, inbox_keep=self.settings.inbox_keep, checks=checks, on_commit=self._wake
+            self._routes,
+            self._store,
+            inbox_keep=self.settings.inbox_keep,
+            checks=checks,
+            on_commit=self._wake,
+            contention=self._contention,
         )
         self._queries = QueryBus(self._routes, self._store)
 
@@ -105,7 +113,7 @@ class Duly:
         self._routes.assign_numbers(numbers)
         self._is_open = True
         if self._runs_worker:
-            self._worker = Worker(self._routes, self._store, self._gateways, self.settings)
+            self._worker = Worker(self._routes, self._store, self._gateways, self.settings, self._contention)
             self._worker.start()
 
     async def stop(self) -> None:
@@ -147,24 +155,24 @@ class Duly:
         `StoreError`, and whatever the handlers raise.
         """
         self._check_open()
-        return await self._commands.execute(command, tenant=tenant or self._tenant, command_id=command_id)
+        return await self._commands.execute(command, tenant=self._scope(tenant), command_id=command_id)
 
     async def ask(self, query: Query[R], *, tenant: str | None = None) -> R:
         """The answer to *query*, from what was committed. Raises `InvalidInput`."""
         self._check_open()
-        return cast("R", await self._queries.ask(query, tenant=tenant or self._tenant))
+        return cast("R", await self._queries.ask(query, tenant=self._scope(tenant)))
 
     def ledger(self, tenant: str | None = None) -> TenantLedger:
         """A tenant's view of its effects. Raises `InvalidTenant`."""
-        return TenantLedger(self._store, tenant or self._tenant)
+        return TenantLedger(self._store, self._scope(tenant))
 
     async def parked(self, tenant: str | None = None, *, rows_max: int = 100) -> list[Parked]:
         """A tenant's messages that stepped out of their lanes, and why; the latest first."""
-        return await self._store.parked(checked_tenant(tenant or self._tenant), rows_max)
+        return await self._store.parked(checked_tenant(self._scope(tenant)), rows_max)
 
     async def unpark(self, parked_id: int, tenant: str | None = None) -> bool:
         """Put a parked message back at the end of its lane; False when this tenant has none with this id."""
-        done = await self._store.unpark(checked_tenant(tenant or self._tenant), parked_id)
+        done = await self._store.unpark(checked_tenant(self._scope(tenant)), parked_id)
         self._wake()
         return done
 
@@ -191,6 +199,10 @@ class Duly:
                 )
             await asyncio.sleep(QUIET_POLL_SECONDS)
 
+    def _scope(self, tenant: str | None) -> str | None:
+        """The tenant of a call: the application's own only when the call names none, not when it names nonsense."""
+        return self._tenant if tenant is None else tenant
+
     def _tables(self) -> list[str]:
         return [statement for module in self._modules for statement in module.tables]
 
@@ -201,6 +213,21 @@ class Duly:
     def _check_open(self) -> None:
         if not self._is_open:
             raise DulyError("The application is not started. Use: async with Duly(…) as app: …")
+
+
+def _missing_validators(commands: Sequence[type[Message]]) -> list[str]:
+    """What must be installed to check the fields of *commands* at the door, and is not."""
+    from duly.gateways.addresses import require_email_addresses, require_phone_numbers
+
+    mistakes: list[str] = []
+    needs = {Marker.PHONE_NUMBER: require_phone_numbers, Marker.EMAIL_ADDRESS: require_email_addresses}
+    for marker, require in needs.items():
+        if any(marked_fields(cls, marker) for cls in commands):
+            try:
+                require()
+            except ConfigurationError as error:
+                mistakes += error.mistakes
+    return mistakes
 
 
 def _check_phone_number(value: str, field: str) -> None:

@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 from duly.errors import StoreUrlInvalid
 from duly.ports.store import Store
 
-FORMS: Final = "sqlite:///path/to/file.db (a relative path), sqlite:////absolute/path.db, postgresql://user@host/database or memory:"
+FORMS: Final = (
+    "sqlite:///path/to/file.db (a relative path), sqlite:////absolute/path.db, postgresql://user@host/database "
+    "or memory:"
+)
 
 
 def store_from_url(url: str) -> Store:

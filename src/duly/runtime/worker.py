@@ -16,13 +16,16 @@ from duly.ports.gateway import Gateway
 from duly.ports.store import Store
 from duly.runtime.settings import Settings
 from duly.telemetry import log
+from duly.work.contention import Contention
 from duly.work.routes import Routes
 
 
 class Worker:
     """A relay and a sender per gateway. Recovery is its normal start: there is nothing to repair by hand."""
 
-    def __init__(self, routes: Routes, store: Store, gateways: Sequence[Gateway], settings: Settings) -> None:
+    def __init__(
+        self, routes: Routes, store: Store, gateways: Sequence[Gateway], settings: Settings, contention: Contention
+    ) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._settings = settings
         delivery = Delivery(
@@ -31,6 +34,7 @@ class Worker:
             retry=settings.retry,
             handler_time_max=settings.handler_time_max,
             unknown_type_wait=settings.unknown_type_wait,
+            contention=contention,
         )
         self._relay = Relay(
             store,

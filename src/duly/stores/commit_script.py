@@ -32,16 +32,24 @@ VALUES (:tenant, :id, :name, :digest, :token, :is_tombstone, :result, duly.now_m
 ON CONFLICT (tenant, id) DO UPDATE
    SET name = excluded.name, digest = excluded.digest, token = excluded.token, is_tombstone = excluded.is_tombstone,
        result = excluded.result, expires_ms = excluded.expires_ms
- WHERE (present.is_tombstone = 1 AND present.token <> excluded.token) OR present.expires_ms <= duly.now_ms()
+ WHERE present.expires_ms <= duly.now_ms()
+    OR (present.is_tombstone = 1 AND ' ' || present.token || ' ' NOT LIKE '% ' || excluded.token || ' %')
 """
 SELECT_INBOX: Final = """
 SELECT name, digest, result, token, is_tombstone FROM duly.inbox
  WHERE tenant = :tenant AND id = :id AND expires_ms > duly.now_ms()
 """
+# A tombstone takes the place of what a late execution could still replace: an expired row, or the tombstone of other
+# executions, whose tokens it keeps.
 INSERT_TOMBSTONE: Final = """
-INSERT INTO duly.inbox (tenant, id, name, digest, token, is_tombstone, result, expires_ms)
+INSERT INTO duly.inbox AS present (tenant, id, name, digest, token, is_tombstone, result, expires_ms)
 VALUES (:tenant, :id, :name, :digest, :token, 1, 'null', duly.now_ms() + :keep_ms)
-ON CONFLICT (tenant, id) DO NOTHING
+ON CONFLICT (tenant, id) DO UPDATE
+   SET name = excluded.name, digest = excluded.digest, is_tombstone = 1, result = 'null',
+       expires_ms = excluded.expires_ms,
+       token = CASE WHEN present.is_tombstone = 1 THEN present.token || ' ' || excluded.token ELSE excluded.token END
+ WHERE present.expires_ms <= duly.now_ms()
+    OR (present.is_tombstone = 1 AND ' ' || present.token || ' ' NOT LIKE '% ' || excluded.token || ' %')
 """
 # Fencing: the token is read in the statement after the lock was granted. A thief takes the lock exclusively.
 SHARE_BUCKET: Final = "SELECT duly.share_bucket(:bucket)"

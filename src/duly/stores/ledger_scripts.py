@@ -14,7 +14,7 @@ from duly.ports.gateway import Prepared
 from duly.ports.ledger import Anomaly, AttemptView, Claimed, EffectView, Ended
 from duly.states.attempt import Origin
 from duly.states.effect import Dispatch
-from duly.stores.script import Row, Script, Statement
+from duly.stores.script import Row, Script, Statement, storable
 
 SELECT_CLAIMABLE: Final = """
 SELECT id FROM duly.effect
@@ -33,7 +33,7 @@ UPDATE duly.effect
 """
 INSERT_ATTEMPTS: Final = """
 INSERT INTO duly.attempt (effect_id, number, owner, token, key, digest, origin, started_ms)
-SELECT id, attempts, :owner, :token, key, digest, 'scheduled', duly.now_ms() FROM duly.effect WHERE id = ANY(:ids)
+SELECT id, attempts, :owner, :token, key, digest, 'scheduled', changed_ms FROM duly.effect WHERE id = ANY(:ids)
 """
 SELECT_CLAIMED: Final = """
 SELECT e.id, e.tenant, e.type, e.gateway, e.key, e.attempts, e.counted, e.requested_ms, e.trace,
@@ -53,8 +53,13 @@ UPDATE duly.effect
 """
 END_ATTEMPT: Final = """
 UPDATE duly.attempt
-   SET ended_ms = duly.now_ms(), outcome = :outcome, evidence = :evidence, provider_id = :provider_id
+   SET ended_ms = (SELECT changed_ms FROM duly.effect WHERE id = :effect_id),
+       outcome = :outcome, evidence = :evidence, provider_id = :provider_id
  WHERE effect_id = :effect_id AND number = :number
+"""
+SELECT_WRITTEN: Final = """
+SELECT 1 FROM duly.attempt
+ WHERE effect_id = :effect_id AND number = :number AND token = :token AND outcome = :outcome AND evidence = :evidence
 """
 NOTE_LATE: Final = """
 UPDATE duly.attempt
@@ -71,13 +76,17 @@ UPDATE duly.effect
  WHERE id = :id
 """
 LOSE_ATTEMPT: Final = """
-UPDATE duly.attempt SET ended_ms = duly.now_ms(), outcome = 'unknown', evidence = :reason
+UPDATE duly.attempt
+   SET ended_ms = (SELECT changed_ms FROM duly.effect WHERE id = :id), outcome = 'unknown', evidence = :reason
  WHERE effect_id = :id AND number = :number
 """
-EFFECT_COLUMNS: Final = """
+# Limited before contents are looked up: without statistics PostgreSQL would look up all of the tenant's.
+SELECT_EFFECTS: Final = """
 SELECT e.id, e.tenant, e.type, e.channel, e.gateway, c.recipient, c.summary, e.state, e.reason, e.provider_id,
        e.handler, e.chain, e.requested_ms, e.changed_ms, e.due_ms
-  FROM duly.effect AS e LEFT JOIN duly.effect_content AS c ON c.effect_id = e.id
+  FROM (SELECT * FROM duly.effect AS e WHERE {where} ORDER BY e.no DESC LIMIT :rows_max) AS e
+  LEFT JOIN duly.effect_content AS c ON c.effect_id = e.id
+ ORDER BY e.no DESC
 """
 SELECT_ATTEMPTS: Final = """
 SELECT effect_id, number, origin, started_ms, ended_ms, outcome, evidence, provider_id
@@ -124,29 +133,38 @@ def suppress_script(gateway: str, reason: str) -> Script[int]:
 
 
 def end_attempts_script(ended: Sequence[Ended]) -> Script[list[bool]]:
-    """Write outcomes down; a late one only as evidence."""
-    written: list[bool] = []
-    for end in sorted(ended, key=lambda end: end.effect_id):
-        settled = end.settled
+    """Write outcomes down, by effect, so that nobody waits for each other; a late one only as evidence.
+
+    Whether each one counted, in the order of *ended*.
+    """
+    written = [False] * len(ended)
+    for place, end in sorted(enumerate(ended), key=lambda pair: pair[1].effect_id):
+        settled, evidence = end.settled, storable(end.evidence)
+        provider_id = None if end.provider_id is None else storable(end.provider_id)
         moved = yield Statement(
             END_EFFECT,
             {
                 "state": settled.state.value,
-                "reason": settled.reason,
-                "provider_id": end.provider_id,
+                "reason": storable(settled.reason),
+                "provider_id": provider_id,
                 "wait_ms": None if settled.wait is None else to_milliseconds(settled.wait),
                 "uncounted": 0 if settled.counts else 1,
                 "effect_id": end.effect_id,
                 "token": end.token,
             },
         )
-        about: dict[str, object] = {"effect_id": end.effect_id, "number": end.number, "provider_id": end.provider_id}
-        if moved.changed:
-            yield Statement(END_ATTEMPT, {**about, "outcome": end.outcome, "evidence": end.evidence})
-        else:
-            note = f" [learned too late to count: {end.outcome} {end.provider_id or ''} {end.evidence}]"
+        about: dict[str, object] = {"effect_id": end.effect_id, "number": end.number, "provider_id": provider_id}
+        outcome: dict[str, object] = {"outcome": end.outcome, "evidence": evidence}
+        written[place] = moved.changed > 0
+        if written[place]:
+            yield Statement(END_ATTEMPT, {**about, **outcome})
+            continue
+        # Written before, by a commit whose answer was lost?
+        same = {"effect_id": end.effect_id, "number": end.number, "token": end.token, **outcome}
+        written[place] = bool((yield Statement(SELECT_WRITTEN, same)).rows)
+        if not written[place]:
+            note = f" [learned too late to count: {end.outcome} {provider_id or ''} {evidence}]"
             yield Statement(NOTE_LATE, {**about, "note": note, "token": end.token})
-        written.append(moved.changed > 0)
     return written
 
 
@@ -188,16 +206,15 @@ def effects_script(
     if after is not None:
         where.append("e.no < (SELECT no FROM duly.effect WHERE tenant = :tenant AND id = :after)")
         parameters["after"] = after
-    found = yield Statement(
-        f"{EFFECT_COLUMNS} WHERE {' AND '.join(where)} ORDER BY e.no DESC LIMIT :rows_max", parameters
-    )
+    found = yield Statement(SELECT_EFFECTS.format(where=" AND ".join(where)), parameters)
     return (yield from _with_attempts(found.rows))
 
 
 def effect_script(tenant: str, effect_id: str) -> Script[EffectView | None]:
     """One effect of a tenant."""
     found = yield Statement(
-        f"{EFFECT_COLUMNS} WHERE e.tenant = :tenant AND e.id = :id", {"tenant": tenant, "id": effect_id}
+        SELECT_EFFECTS.format(where="e.tenant = :tenant AND e.id = :id"),
+        {"tenant": tenant, "id": effect_id, "rows_max": 1},
     )
     views = yield from _with_attempts(found.rows)
     return views[0] if views else None

@@ -10,22 +10,27 @@ from uuid import uuid4
 from duly.clock import time_of, to_milliseconds
 from duly.messages.envelope import Envelope, Kind, decode_chain
 from duly.messages.identity import BUCKETS
-from duly.ports.store import Due, Ownership, Parked, Subscription
-from duly.stores.commit_script import DELETE_HOLD, owns_bucket
-from duly.stores.script import Script, Statement
+from duly.ports.store import Due, LaneKey, Ownership, Parked, Subscription
+from duly.stores.commit_script import DELETE_HOLD, INSERT_OUTBOX, owns_bucket
+from duly.stores.script import Script, Statement, storable
 
-# Read by primary key in order and filtered: no index to maintain, and no sort, whatever waits.
+# Read by primary key in order and filtered: no index to maintain, and no sort, whatever waits. Limited before messages
+# are looked up: without statistics PostgreSQL would look up those of the whole backlog.
 SELECT_DUE: Final = """
-SELECT o.id, o.bucket, o.subscriber_no, o.lane, CASE WHEN h.head_id = o.id THEN h.attempts ELSE 0 END,
+SELECT d.id, d.bucket, d.subscriber_no, d.lane, d.attempts,
        m.id, m.tenant, m.kind, m.name, m.version, m.body, p.body, m.subject, m.stream, m.stream_version, m.handler,
        m.chain, m.trace
-  FROM duly.outbox AS o
-  JOIN duly.message AS m ON m.commit_id = o.commit_id AND m.ordinal = o.ordinal
+  FROM (SELECT o.id, o.bucket, o.subscriber_no, o.lane, o.commit_id, o.ordinal,
+               CASE WHEN h.head_id = o.id THEN h.attempts ELSE 0 END AS attempts
+          FROM duly.outbox AS o
+          LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
+         WHERE o.bucket = ANY(:buckets) AND o.subscriber_no = ANY(:subscribers)
+           AND NOT o.subscriber_no || ' ' || o.lane = ANY(:but_for)
+           AND (h.lane IS NULL OR h.until_ms <= duly.now_ms())
+         ORDER BY o.id LIMIT :rows_max) AS d
+  JOIN duly.message AS m ON m.commit_id = d.commit_id AND m.ordinal = d.ordinal
   LEFT JOIN duly.personal AS p ON p.message_id = m.id
-  LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
- WHERE o.id > :after_row AND o.bucket = ANY(:buckets) AND o.subscriber_no = ANY(:subscribers)
-   AND (h.lane IS NULL OR h.until_ms <= duly.now_ms())
- ORDER BY o.id LIMIT :rows_max
+ ORDER BY d.id
 """
 COUNT_UNDELIVERED: Final = """
 SELECT count(*) FROM duly.outbox AS o
@@ -49,16 +54,18 @@ SELECT p.id, p.tenant, s.name, p.lane, m.id, m.name, p.attempts, p.reason, p.par
   JOIN duly.message AS m ON m.commit_id = p.commit_id AND m.ordinal = p.ordinal
  WHERE p.tenant = :tenant ORDER BY p.id DESC LIMIT :rows_max
 """
-MOVE_PARKED: Final = """
-INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
-SELECT subscriber_no, bucket, lane, commit_id, ordinal FROM duly.parked WHERE tenant = :tenant AND id = :id
+# Deleted first: of two who put the same message back, one finds it gone.
+DELETE_PARKED: Final = """
+DELETE FROM duly.parked WHERE tenant = :tenant AND id = :id
+RETURNING subscriber_no, bucket, lane, commit_id, ordinal
 """
 
 
 def subscribe_script(subscriptions: Sequence[Subscription]) -> Script[dict[str, int]]:
     """The number of each subscriber by name; new ones get one, renamed ones keep theirs."""
     numbers: dict[str, int] = {}
-    for subscription in subscriptions:
+    # By name, so that workers that start at the same time wait for each other one way round.
+    for subscription in sorted(subscriptions, key=lambda subscription: subscription.name):
         for former in subscription.formerly:
             yield Statement(
                 "UPDATE duly.subscriber SET name = :name WHERE name = :former "
@@ -123,14 +130,16 @@ def disown_script(owner: str) -> Script[None]:
     yield Statement("DELETE FROM duly.worker WHERE owner = :owner", {"owner": owner})
 
 
-def due_script(buckets: Sequence[int], subscribers: Sequence[int], after_row: int, rows_max: int) -> Script[list[Due]]:
+def due_script(
+    buckets: Sequence[int], subscribers: Sequence[int], but_for: Sequence[LaneKey], rows_max: int
+) -> Script[list[Due]]:
     """Outbox rows that may be delivered now, by row."""
     found = yield Statement(
         SELECT_DUE,
         {
             "buckets": list(buckets),
             "subscribers": list(subscribers),
-            "after_row": after_row,
+            "but_for": [f"{subscriber} {lane}" for subscriber, lane in but_for],
             "rows_max": rows_max,
         },
     )
@@ -176,7 +185,7 @@ def hold_script(due: Due, token: str, attempts: int, wait: timedelta, reason: st
             "row": due.row,
             "attempts": attempts,
             "wait_ms": to_milliseconds(wait),
-            "reason": reason,
+            "reason": storable(reason),
         },
     )
     return True
@@ -201,7 +210,7 @@ def park_script(due: Due, token: str, attempts: int, reason: str) -> Script[bool
             "commit_id": commit_id,
             "ordinal": ordinal,
             "attempts": attempts,
-            "reason": reason,
+            "reason": storable(reason),
         },
     )
     yield Statement(DELETE_HOLD, {"subscriber": due.subscriber, "lane": due.lane})
@@ -229,9 +238,19 @@ def parked_script(tenant: str, rows_max: int) -> Script[list[Parked]]:
 
 def unpark_script(tenant: str, parked_id: int) -> Script[bool]:
     """Put a parked message back at the end of its lane."""
-    moved = yield Statement(MOVE_PARKED, {"tenant": tenant, "id": parked_id})
-    yield Statement("DELETE FROM duly.parked WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": parked_id})
-    return moved.changed > 0
+    taken = yield Statement(DELETE_PARKED, {"tenant": tenant, "id": parked_id})
+    for subscriber, bucket, lane, commit_id, ordinal in taken.rows:
+        yield Statement(
+            INSERT_OUTBOX,
+            {
+                "subscriber": subscriber,
+                "bucket": bucket,
+                "lane": lane,
+                "commit_id": commit_id,
+                "ordinal": ordinal,
+            },
+        )
+    return bool(taken.rows)
 
 
 def undelivered_script(within: timedelta) -> Script[int]:

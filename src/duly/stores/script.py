@@ -36,8 +36,14 @@ class Result(msgspec.Struct, frozen=True):
 
 Script: TypeAlias = Generator[Statement, Result, T]
 
+
 _ANY: Final = re.compile(r"= ANY\(:(\w+)\)")
 _ROW_LOCK: Final = re.compile(r"\bFOR (?:UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED)?")
+
+
+def storable(text: str) -> str:
+    """*text* as every database can hold it: NUL and lone surrogates go. For the words of errors and providers."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 class SqliteText(msgspec.Struct, frozen=True):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, Protocol, TypeVar
 
 from duly.ports.change import Repeat
 from duly.ports.ledger import Anomaly, Claimed, EffectView, Ended
-from duly.ports.store import Due, Ownership, Parked, StoredDocument, Subscription
+from duly.ports.store import Due, LaneKey, Ownership, Parked, StoredDocument, Subscription
 from duly.states.effect import Dispatch
 from duly.stores import ledger_scripts, outbox_scripts
 from duly.stores.commit_script import inbox_script
@@ -19,21 +19,28 @@ T = TypeVar("T")
 SELECT_DOCUMENT: Final = (
     "SELECT id, version, schema, body FROM duly.document WHERE tenant = :tenant AND type = :type AND id = :id"
 )
+# The slot is the id, or there is one row: so this is the order of ids, and the primary key's. Every entry has its
+# document; a LEFT JOIN keeps PostgreSQL, without statistics, from going through all documents of the type instead.
 SELECT_DOCUMENTS_BY: Final = """
 SELECT d.id, d.version, d.schema, d.body
-  FROM duly.entry AS e JOIN duly.document AS d ON d.tenant = e.tenant AND d.type = e.type AND d.id = e.id
- WHERE e.tenant = :tenant AND e.type = :type AND e.field = :field AND e.value = :value
- ORDER BY d.id LIMIT :rows_max
+  FROM (SELECT slot, id FROM duly.entry
+         WHERE tenant = :tenant AND type = :type AND field = :field AND value = :value
+         ORDER BY slot LIMIT :rows_max) AS e
+  LEFT JOIN duly.document AS d ON d.tenant = :tenant AND d.type = :type AND d.id = e.id
+ ORDER BY e.slot
 """
 
 
 class Engine(Protocol):
-    """Runs scripts, each in one transaction of its own."""
+    """Runs scripts, each in one transaction of its own. A script runs once: *make* makes a new one for each try."""
 
-    async def read(self, script: Script[T]) -> T:
-        """Run a script that only reads what was committed."""
+    async def read(self, make: Callable[[], Script[T]]) -> T:
+        """Run a script of one statement on what was committed."""
 
-    async def write(self, script: Script[T]) -> T:
+    async def read_together(self, make: Callable[[], Script[T]]) -> T:
+        """Run a script of several statements on what was committed, all of them at the same moment."""
+
+    async def write(self, make: Callable[[], Script[T]]) -> T:
         """Run a script and commit it."""
 
 
@@ -65,96 +72,100 @@ class SqlStore:
 
     async def document(self, tenant: str, type_name: str, document_id: str) -> StoredDocument | None:
         """One document, or None."""
-        return await self._engine.read(document_script(tenant, type_name, document_id))
+        return await self._engine.read(lambda: document_script(tenant, type_name, document_id))
 
     async def documents_by(
         self, tenant: str, type_name: str, field: str, value: str, rows_max: int
     ) -> list[StoredDocument]:
         """The documents that a findable value belongs to, by id."""
-        return await self._engine.read(documents_by_script(tenant, type_name, field, value, rows_max))
+        return await self._engine.read(lambda: documents_by_script(tenant, type_name, field, value, rows_max))
 
     async def inbox_row(self, tenant: str, command_id: str) -> Repeat | None:
         """What an earlier execution of this command left, or None."""
-        return await self._engine.read(inbox_script(tenant, command_id))
+        return await self._engine.read(lambda: inbox_script(tenant, command_id))
 
     # The outbox.
 
     async def subscribe(self, subscriptions: Sequence[Subscription]) -> dict[str, int]:
         """The stable number of each subscriber by name."""
-        return await self._engine.write(outbox_scripts.subscribe_script(subscriptions))
+        return await self._engine.write(lambda: outbox_scripts.subscribe_script(subscriptions))
 
     async def own_buckets(self, owner: str, lease: timedelta, *, let_go: Sequence[int]) -> Ownership:
         """Renew leases, let go of some buckets, take free ones."""
-        return await self._engine.write(outbox_scripts.own_buckets_script(owner, lease, let_go))
+        return await self._engine.write(lambda: outbox_scripts.own_buckets_script(owner, lease, let_go))
 
     async def disown(self, owner: str) -> None:
         """Let go of all of *owner*'s buckets."""
-        await self._engine.write(outbox_scripts.disown_script(owner))
+        await self._engine.write(lambda: outbox_scripts.disown_script(owner))
 
-    async def due(self, buckets: Sequence[int], subscribers: Sequence[int], after_row: int, rows_max: int) -> list[Due]:
+    async def due(
+        self, buckets: Sequence[int], subscribers: Sequence[int], but_for: Sequence[LaneKey], rows_max: int
+    ) -> list[Due]:
         """Outbox rows that may be delivered now."""
-        return await self._engine.read(outbox_scripts.due_script(buckets, subscribers, after_row, rows_max))
+        return await self._engine.read(lambda: outbox_scripts.due_script(buckets, subscribers, but_for, rows_max))
 
     async def hold(self, due: Due, token: str, *, attempts: int, wait: timedelta, reason: str) -> bool:
         """Put a lane on hold."""
-        return await self._engine.write(outbox_scripts.hold_script(due, token, attempts, wait, reason))
+        return await self._engine.write(lambda: outbox_scripts.hold_script(due, token, attempts, wait, reason))
 
     async def park(self, due: Due, token: str, *, attempts: int, reason: str) -> bool:
         """Move a row to the parked ones."""
-        return await self._engine.write(outbox_scripts.park_script(due, token, attempts, reason))
+        return await self._engine.write(lambda: outbox_scripts.park_script(due, token, attempts, reason))
 
     async def parked(self, tenant: str, rows_max: int) -> list[Parked]:
         """A tenant's parked messages."""
-        return await self._engine.read(outbox_scripts.parked_script(tenant, rows_max))
+        return await self._engine.read(lambda: outbox_scripts.parked_script(tenant, rows_max))
 
     async def unpark(self, tenant: str, parked_id: int) -> bool:
         """Put a parked message back at the end of its lane."""
-        return await self._engine.write(outbox_scripts.unpark_script(tenant, parked_id))
+        return await self._engine.write(lambda: outbox_scripts.unpark_script(tenant, parked_id))
 
     async def undelivered(self, within: timedelta) -> int:
         """How many promises are not kept yet."""
-        return await self._engine.read(outbox_scripts.undelivered_script(within))
+        return await self._engine.read(lambda: outbox_scripts.undelivered_script(within))
 
     # The ledger.
 
     async def claim(self, gateway: str, slots: int, *, owner: str, lease: timedelta) -> list[Claimed]:
         """Commit the next attempt of due effects."""
-        return await self._engine.write(ledger_scripts.claim_script(gateway, slots, owner, lease))
+        return await self._engine.write(lambda: ledger_scripts.claim_script(gateway, slots, owner, lease))
 
     async def suppress(self, gateway: str, reason: str) -> int:
         """Suppress what is due at a gateway."""
-        return await self._engine.write(ledger_scripts.suppress_script(gateway, reason))
+        return await self._engine.write(lambda: ledger_scripts.suppress_script(gateway, reason))
 
     async def end_attempts(self, ended: Sequence[Ended]) -> list[bool]:
         """Write outcomes down."""
-        return await self._engine.write(ledger_scripts.end_attempts_script(ended))
+        return await self._engine.write(lambda: ledger_scripts.end_attempts_script(ended))
 
     async def due_gateways(self) -> list[str]:
         """Names of the gateways with an effect that is due."""
-        return await self._engine.read(ledger_scripts.due_gateways_script())
+        return await self._engine.read(lambda: ledger_scripts.due_gateways_script())
 
     async def has_lost_attempts(self) -> bool:
         """Whether an attempt's lease has run out."""
-        return await self._engine.read(ledger_scripts.has_lost_attempts_script())
+        return await self._engine.read(lambda: ledger_scripts.has_lost_attempts_script())
 
     async def lose_attempts(self, reason: str) -> list[str]:
         """Write *unknown* for attempts whose lease ran out."""
-        return await self._engine.write(ledger_scripts.lose_attempts_script(reason))
+        return await self._engine.write(lambda: ledger_scripts.lose_attempts_script(reason))
 
     async def effects(
         self, tenant: str, *, state: Dispatch | None, channel: str | None, after: str | None, rows_max: int
     ) -> list[EffectView]:
         """A page of a tenant's effects."""
-        return await self._engine.read(ledger_scripts.effects_script(tenant, state, channel, after, rows_max))
+        return await self._engine.read_together(
+            lambda: ledger_scripts.effects_script(tenant, state, channel, after, rows_max)
+        )
 
     async def effect(self, tenant: str, effect_id: str) -> EffectView | None:
         """One effect of a tenant."""
-        return await self._engine.read(ledger_scripts.effect_script(tenant, effect_id))
+        return await self._engine.read_together(lambda: ledger_scripts.effect_script(tenant, effect_id))
 
     async def anomalies(self, tenant: str, rows_max: int) -> list[Anomaly]:
         """A tenant's anomalies."""
-        return await self._engine.read(ledger_scripts.anomalies_script(tenant, rows_max))
+        return await self._engine.read(lambda: ledger_scripts.anomalies_script(tenant, rows_max))
 
     async def unsettled(self, within: timedelta) -> int:
         """How many effects are under way or about to be."""
-        return await self._engine.read(ledger_scripts.unsettled_script(within))
+        return await self._engine.read(lambda: ledger_scripts.unsettled_script(within))

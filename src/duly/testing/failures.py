@@ -10,7 +10,7 @@ from duly import failpoints
 
 
 def exit_at(name: str, *, hit_number: int = 1) -> None:
-    """Kill this process with SIGKILL when the flow comes to *name* for the *hit_number*-th time. Nothing is cleaned up."""
+    """Kill this process with SIGKILL when the flow comes to *name* for the *hit_number*-th time: no clean-up."""
     if name not in failpoints.NAMES:
         raise ValueError(f"{name!r} is no failpoint. There are: {', '.join(failpoints.NAMES)}.")
     hits: Counter[str] = Counter()

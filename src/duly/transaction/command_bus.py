@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, TypeVar, cast
@@ -31,12 +29,12 @@ from duly.ports.change import Conflict, Done, Exists, InboxWrite, Repeat, Taken,
 from duly.ports.store import Committing
 from duly.telemetry import current_trace, log, span
 from duly.transaction.door import FieldChecks
+from duly.work.contention import CONFLICT_RETRIES_MAX, Contention
 from duly.work.routes import CommandRoute, Routes
 from duly.work.unit_of_work import UnitOfWork, WriteRefused
 
 R = TypeVar("R")
 
-CONFLICT_RETRIES_MAX: Final = 12
 RESULT_BYTES_MAX: Final = 64 * 1024
 
 
@@ -61,12 +59,14 @@ class CommandBus:
         inbox_keep: timedelta,
         checks: FieldChecks,
         on_commit: Callable[[], None],
+        contention: Contention,
     ) -> None:
         self._routes = routes
         self._store = store
         self._inbox_keep = inbox_keep
         self._checks = checks
         self._on_commit = on_commit
+        self._contention = contention
 
     async def execute(self, command: Command[R], *, tenant: str | None, command_id: str | None = None) -> R:
         """Run *command* and everything that follows from it in one transaction; the handler's result.
@@ -101,6 +101,7 @@ class CommandBus:
             name=cls.__duly__.name,
             version=cls.__duly__.version,
             body="",
+            subject=str(getattr(command, cls.__duly__.subject)) if cls.__duly__.subject else None,
             trace=current_trace(),
         )
         return Execution(
@@ -112,11 +113,10 @@ class CommandBus:
         )
 
     async def _until_settled(self, execution: Execution) -> object:
-        verdict: Verdict = Done()
+        verdict: Verdict | None = None
         for attempt in range(CONFLICT_RETRIES_MAX + 1):
-            if attempt:
-                await asyncio.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.25)))
-            verdict, result = await self._once(execution)
+            async with self._contention.turn(execution.envelope.tenant, verdict, attempt):
+                verdict, result = await self._once(execution)
             match verdict:
                 case Done():
                     return result

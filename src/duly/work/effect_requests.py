@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from duly.errors import InvalidInput, PayloadTooLarge
 from duly.messages.identity import derived_id, digest_of
 from duly.messages.message import Effect
 from duly.ports.change import Intent
 from duly.telemetry import current_trace
-
-if TYPE_CHECKING:
-    from duly.work.unit_of_work import UnitOfWork
+from duly.work.scope import Scope
 
 REQUEST_BYTES_MAX: Final = 256 * 1024
 KEY_CHARACTERS_MAX: Final = 200
@@ -20,8 +18,8 @@ KEY_CHARACTERS_MAX: Final = 200
 class Effects:
     """Requests effects. Each request is an intent in the present transaction; it is attempted after the commit."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._work = work
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
 
     def request(self, effect: Effect, *, key: str | None = None) -> str:
         """Ask for *effect*; its id. The same request by the same cause is the same effect, also when it is made again.
@@ -29,17 +27,17 @@ class Effects:
         *key* tells several requests of one handler apart by something better than their order.
         Raises `NoGateway`, `InvalidMessage`, `InvalidField` naming the field, `PayloadTooLarge`.
         """
-        work = self._work
-        handling = work.handling()
+        scope = self._scope
+        handling = scope.handling()
         if key is not None and not 0 < len(key) <= KEY_CHARACTERS_MAX:
             raise InvalidInput(f"An effect's key has 1 to {KEY_CHARACTERS_MAX} characters; this one has {len(key)}.")
         cls = type(effect)
-        gateway = work.routes.gateway(cls)
-        work.routes.catalog.codec(cls).encode_whole(effect)
+        gateway = scope.gateway(cls)
+        scope.catalog.codec(cls).encode_whole(effect)
         effect_id = derived_id(
-            work.tenant,
+            scope.tenant,
             handling.cause.id,
-            handler=f"{handling.handler.identity}#effect",
+            handler=f"{handling.identity}#effect",
             ordinal=key if key is not None else handling.next_effect(),
         )
         prepared = gateway.prepare(effect, effect_id)
@@ -49,14 +47,14 @@ class Effects:
                 f"{REQUEST_BYTES_MAX:,}. Send a link to what is large."
             )
         subject_field = cls.__duly__.subject
-        work.intend(
+        scope.intend(
             Intent(
                 id=effect_id,
                 type=cls.__duly__.name,
                 channel=gateway.channel,
                 gateway=gateway.name,
                 key=effect_id,
-                handler=handling.handler.name,
+                handler=handling.handler,
                 chain=(*handling.cause.chain, handling.cause.link()),
                 subject=str(getattr(effect, subject_field)) if subject_field else (handling.cause.subject or effect_id),
                 digest=digest_of(prepared.recipient, prepared.content_type, prepared.body),

@@ -109,13 +109,14 @@ class IdentityMap:
             raise InvalidInput(f"This repository takes {aggregate_type.cls.__qualname__}, not {type(aggregate)!r}.")
         if not isinstance(aggregate.id, str) or not 0 < len(aggregate.id) <= ID_CHARACTERS_MAX:
             raise InvalidField(
-                "id", f"{aggregate_type.name}.id is {aggregate.id!r:.100}; use a str of 1 to {ID_CHARACTERS_MAX} characters."
+                "id",
+                f"{aggregate_type.name}.id is {aggregate.id!r:.100}; use a str of 1 to {ID_CHARACTERS_MAX} characters.",
             )
         key = (aggregate_type.name, aggregate.id)
         present = self._tracked.get(key)
         if present is not None and present.removed:
             raise InvalidInput(
-                f"{aggregate_type.name}/{aggregate.id} was removed in this unit of work and cannot be added again in it."
+                f"{aggregate_type.name}/{aggregate.id} was removed in this unit of work: it cannot be added again."
             )
         if present is not None and present.aggregate is not aggregate:
             raise AggregateExists(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -15,11 +15,9 @@ from duly.messages.message import Effect, Message
 from duly.ports.gateway import Gateway
 from duly.work.aggregate_type import AggregateType
 from duly.work.module import HandlerKind
+from duly.work.scope import Scope
 
-if TYPE_CHECKING:
-    from duly.work.unit_of_work import UnitOfWork
-
-Call: TypeAlias = "Callable[[UnitOfWork, Message], Awaitable[object]]"
+Call: TypeAlias = Callable[[Scope, Message], Awaitable[object]]
 """Calls a handler with what its parameters ask for."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -15,10 +15,11 @@ from duly.work.context import Context
 from duly.work.effect_requests import Effects
 from duly.work.module import Definition, HandlerKind
 from duly.work.repository import Repository
+from duly.work.routes import Call
+from duly.work.scope import Scope
 from duly.work.sql import Reader, Sql
-from duly.work.unit_of_work import UnitOfWork
 
-Supply: TypeAlias = Callable[[UnitOfWork], object]
+Supply: TypeAlias = Callable[[Scope], object]
 """Makes the argument of one parameter."""
 
 ALLOWED: dict[HandlerKind, tuple[type, ...]] = {
@@ -99,7 +100,7 @@ def read_signature(definition: Definition) -> Signature:
 
 def compile_call(
     definition: Definition, signature: Signature, aggregates: dict[type[Aggregate], AggregateType[Any]]
-) -> Callable[[UnitOfWork, Message], Awaitable[object]]:
+) -> Call:
     """A function that calls the handler with what its parameters ask for."""
     function: Callable[..., Any] = definition.function
     message_parameter = signature.message_parameter
@@ -108,38 +109,38 @@ def compile_call(
     ]
     supplies += [(name, _SUPPLIES[cls]) for name, cls in signature.others.items()]
 
-    async def call_coroutine(work: UnitOfWork, message: Message) -> object:
-        return await function(**{message_parameter: message}, **{name: supply(work) for name, supply in supplies})
+    async def call_coroutine(scope: Scope, message: Message) -> object:
+        return await function(**{message_parameter: message}, **{name: supply(scope) for name, supply in supplies})
 
-    async def call_plain(work: UnitOfWork, message: Message) -> object:
-        result = function(**{message_parameter: message}, **{name: supply(work) for name, supply in supplies})
+    async def call_plain(scope: Scope, message: Message) -> object:
+        result = function(**{message_parameter: message}, **{name: supply(scope) for name, supply in supplies})
         return await result if inspect.isawaitable(result) else result
 
     return call_coroutine if signature.is_coroutine else call_plain
 
 
-def context_of(work: UnitOfWork) -> Context:
+def context_of(scope: Scope) -> Context:
     """Where the present call stands."""
-    handling = work.handling()
+    handling = scope.handling()
     cause = handling.cause
     return Context(
-        tenant=work.tenant,
+        tenant=scope.tenant,
         message_id=cause.id,
         correlation=cause.correlation,
-        handler=handling.handler.name,
+        handler=handling.handler,
         chain=(*cause.chain, cause.link()),
     )
 
 
 def _repository(aggregate_type: AggregateType[Any]) -> Supply:
-    return lambda work: Repository(work, aggregate_type)
+    return lambda scope: Repository(scope, aggregate_type)
 
 
 _SUPPLIES: dict[type, Supply] = {
     Effects: Effects,
     Sql: Sql,
     Context: context_of,
-    Reader: lambda work: Reader(work.store),
+    Reader: lambda scope: Reader(scope.store),
 }
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from duly.errors import StoreError
 from duly.ports.store import Reading, SqlRow, SqlValue
-
-if TYPE_CHECKING:
-    from duly.work.unit_of_work import UnitOfWork
+from duly.work.scope import Scope
 
 
 class Sql:
@@ -17,25 +13,25 @@ class Sql:
     A statement that fails ends the transaction: nothing of the command is stored.
     """
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._work = work
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
 
     async def execute(self, statement: str, /, **parameters: SqlValue) -> int:
         """Run a statement; the number of rows it changed. Raises `UserSqlError`."""
-        transaction = await self._work.sql_transaction()
+        transaction = await self._scope.sql_transaction()
         try:
             return await transaction.execute(statement, parameters)
         except StoreError as error:
-            self._work.doom(error)
+            self._scope.doom(error)
             raise
 
     async def fetch_all(self, statement: str, /, **parameters: SqlValue) -> list[SqlRow]:
         """All rows, each a mapping by column name."""
-        transaction = await self._work.sql_transaction()
+        transaction = await self._scope.sql_transaction()
         try:
             return await transaction.fetch(statement, parameters)
         except StoreError as error:
-            self._work.doom(error)
+            self._scope.doom(error)
             raise
 
     async def fetch_one(self, statement: str, /, **parameters: SqlValue) -> SqlRow | None:
@@ -50,7 +46,7 @@ class Sql:
 
     async def raw(self) -> object:
         """The driver's own connection, inside this transaction."""
-        return (await self._work.sql_transaction()).raw
+        return (await self._scope.sql_transaction()).raw
 
 
 class Reader:

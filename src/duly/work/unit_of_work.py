@@ -11,39 +11,20 @@ import msgspec
 
 from duly.domain.aggregate import Aggregate, Recorded
 from duly.errors import CascadeTooDeep, InvalidMessage, ReadOnlyUse, ScopeClosed, TooManyMessages
+from duly.messages.catalog import Catalog
 from duly.messages.envelope import CASCADE_DEPTH_MAX, MESSAGES_PER_COMMAND_MAX, Envelope, Kind
 from duly.messages.identity import bucket_of, derived_id, lane_of
-from duly.messages.message import DomainEvent, Message, PublicEvent
+from duly.messages.message import DomainEvent, Effect, Message, PublicEvent
 from duly.ports.change import Change, Delivered, Done, InboxWrite, Intent, Promise, Verdict
+from duly.ports.gateway import Gateway
 from duly.ports.store import Committing, OpenTransaction
 from duly.telemetry import current_trace
 from duly.work.aggregate_type import AggregateType
 from duly.work.identity_map import DocumentChanges, IdentityMap, Tracked
 from duly.work.routes import Handler, Publisher, Routes
+from duly.work.scope import Handling
 
 A = TypeVar("A", bound=Aggregate)
-
-
-class Handling:
-    """The call of one handler: what it hears, and how many things it has made so far."""
-
-    __slots__ = ("_effects", "_messages", "cause", "handler")
-
-    def __init__(self, cause: Envelope, handler: Handler) -> None:
-        self.cause = cause
-        self.handler = handler
-        self._messages = -1
-        self._effects = -1
-
-    def next_message(self) -> int:
-        """The ordinal of the next message that this call makes, from 0."""
-        self._messages += 1
-        return self._messages
-
-    def next_effect(self) -> int:
-        """The ordinal of the next effect without a key of its own, from 0."""
-        self._effects += 1
-        return self._effects
 
 
 class _Heard(msgspec.Struct, frozen=True):
@@ -66,7 +47,7 @@ class UnitOfWork:
     """Runs one handler and the cascade of `in_transaction` handlers after it, and gathers the change they make."""
 
     def __init__(self, routes: Routes, store: Committing, tenant: str, *, read_only: bool = False) -> None:
-        self.routes = routes
+        self._routes = routes
         self.store = store
         self.tenant = tenant
         self._read_only = read_only
@@ -98,12 +79,12 @@ class UnitOfWork:
         result = await self._call(handler, message, cause)
         while self._queue:
             event, envelope = self._queue.popleft()
-            for listener in self.routes.listeners(type(event)):
+            for listener in self._routes.listeners(type(event)):
                 await self._call(listener, event, envelope)
         return result
 
     async def _call(self, handler: Handler, message: Message, cause: Envelope) -> object:
-        self._handling = Handling(cause, handler)
+        self._handling = Handling(cause, handler=handler.name, identity=handler.identity)
         try:
             result = await handler.call(self, message)
             for recorded, tracked in self._map.take_recorded():
@@ -129,9 +110,9 @@ class UnitOfWork:
             event,
             Kind.EVENT,
             cause=handling.cause,
-            handler_name=handling.handler.name,
+            handler_name=handling.handler,
             message_id=derived_id(
-                self.tenant, handling.cause.id, handler=handling.handler.identity, ordinal=handling.next_message()
+                self.tenant, handling.cause.id, handler=handling.identity, ordinal=handling.next_message()
             ),
             stream=tracked.stream,
             stream_version=tracked.version + 1,
@@ -139,7 +120,7 @@ class UnitOfWork:
         self._events.append(envelope)
         self._queue.append((event, envelope))
         self._promise(event, envelope)
-        for publisher in self.routes.publishers(type(event)):
+        for publisher in self._routes.publishers(type(event)):
             self._publish(publisher, event, envelope)
         if len(self._events) + len(self._publics) > MESSAGES_PER_COMMAND_MAX:
             raise TooManyMessages(
@@ -184,7 +165,7 @@ class UnitOfWork:
                 f"{facts.name} would be consequence number {len(chain)} of one command; the limit is "
                 f"{CASCADE_DEPTH_MAX}. Look for handlers that raise each other's events: {steps} → {facts.name}"
             )
-        encoded = self.routes.catalog.codec(type(message)).encode(message)
+        encoded = self._routes.catalog.codec(type(message)).encode(message)
         return Envelope(
             id=message_id,
             tenant=self.tenant,
@@ -202,7 +183,7 @@ class UnitOfWork:
         )
 
     def _promise(self, message: Message, envelope: Envelope) -> None:
-        for subscriber in self.routes.subscribers(type(message)):
+        for subscriber in self._routes.subscribers(type(message)):
             if subscriber.key is None:
                 lane = lane_of(self.tenant, envelope.stream or envelope.id)
             else:
@@ -210,7 +191,16 @@ class UnitOfWork:
                 self._lanes_locked[lane] = None
             self._heard.append(_Heard(envelope, subscriber, lane))
 
-    # What the parameters of handlers ask for.
+    # What the parameters of handlers ask for: `Scope`.
+
+    @property
+    def catalog(self) -> Catalog:
+        """All message types of the application."""
+        return self._routes.catalog
+
+    def gateway(self, effect: type[Effect]) -> Gateway:
+        """The gateway of a type of effect. Raises `NoGateway`."""
+        return self._routes.gateway(effect)
 
     async def load(self, aggregate_type: AggregateType[A], aggregate_id: str) -> A | None:
         """The aggregate in hand or in the database, or None."""
@@ -257,7 +247,12 @@ class UnitOfWork:
         self._map.remove(aggregate_type, aggregate)
 
     def intend(self, intent: Intent) -> None:
-        """Add the intent of an effect."""
+        """Add the intent of an effect. Raises `TooManyMessages`."""
+        if len(self._intents) >= MESSAGES_PER_COMMAND_MAX:
+            raise TooManyMessages(
+                f"{intent.handler} requested more than {MESSAGES_PER_COMMAND_MAX:,} effects in one transaction. "
+                "Split the work into several commands."
+            )
         self._intents.append(intent)
 
     async def sql_transaction(self) -> OpenTransaction:
@@ -330,7 +325,10 @@ class UnitOfWork:
             events=len(self._events),
             promises=tuple(
                 Promise(
-                    ordinals[heard.envelope.id], self.routes.number(heard.subscriber), heard.lane, bucket_of(heard.lane)
+                    ordinals[heard.envelope.id],
+                    self._routes.number(heard.subscriber),
+                    heard.lane,
+                    bucket_of(heard.lane),
                 )
                 for heard in self._heard
             ),

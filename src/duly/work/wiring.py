@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from duly.domain.aggregate import Aggregate
@@ -18,9 +18,9 @@ from duly.ports.gateway import Gateway
 from duly.work.aggregate_type import AggregateType
 from duly.work.context import HandlerCall, Middleware
 from duly.work.module import Definition, HandlerKind, Module
-from duly.work.routes import CommandRoute, Handler, Publisher, Routes
+from duly.work.routes import Call, CommandRoute, Handler, Publisher, Routes
+from duly.work.scope import Scope
 from duly.work.signature import Signature, SignatureMistake, compile_call, context_of, read_signature
-from duly.work.unit_of_work import UnitOfWork
 
 _HEARS: dict[HandlerKind, tuple[type[Message], ...]] = {
     HandlerKind.COMMAND: (Command,),
@@ -101,6 +101,12 @@ class _Wiring:
                     self.mistakes.append(
                         f"Handler {definition.name}: @{definition.kind.value} hears "
                         f"{' or '.join(cls.__name__ for cls in hears)}, not {signature.message_type.__qualname__}."
+                    )
+                    continue
+                if definition.kind is HandlerKind.PUBLISHES and signature.is_coroutine:
+                    self.mistakes.append(
+                        f"Handler {definition.name} is a coroutine function. What makes a public event is a plain one: "
+                        "def, not async def."
                     )
                     continue
                 self.read.append((definition, signature))
@@ -286,17 +292,15 @@ class _Wiring:
         return {cls: tuple(publishers) for cls, publishers in found.items()}
 
 
-def _wrapped(
-    layer: Middleware, definition: Definition, call: Callable[[UnitOfWork, Message], Awaitable[object]]
-) -> Callable[[UnitOfWork, Message], Awaitable[object]]:
-    async def wrapped(work: UnitOfWork, message: Message) -> object:
-        seen = HandlerCall(kind=definition.kind, handler=definition.name, message=message, context=context_of(work))
-        return await layer(seen, lambda: call(work, message))
+def _wrapped(layer: Middleware, definition: Definition, call: Call) -> Call:
+    async def wrapped(scope: Scope, message: Message) -> object:
+        seen = HandlerCall(kind=definition.kind, handler=definition.name, message=message, context=context_of(scope))
+        return await layer(seen, lambda: call(scope, message))
 
     return wrapped
 
 
-async def _never(work: UnitOfWork, message: Message) -> object:
+async def _never(scope: Scope, message: Message) -> object:
     raise AssertionError("a handler with mistakes is never called: the start was refused")
 
 

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from duly.stores.placeholders import bind_positional
 from duly.stores.script import Result, Script, Statement, for_sqlite
+from duly.stores.user_statement import values_of
 
 T = TypeVar("T")
 
@@ -80,9 +81,10 @@ def _execute(connection: sqlite3.Connection, statement: Statement) -> Result:
 def run_user_statement(
     connection: sqlite3.Connection, statement: str, parameters: Mapping[str, object]
 ) -> tuple[list[dict[str, object]], int]:
-    """A statement of the user's own: its rows by column name, and how many it changed."""
+    """A statement of the user's own: its rows by column name, and how many it changed. Raises `UserSqlError`."""
     bound = bind_positional(statement)
-    cursor = connection.execute(bound.statement, [_adapted(parameters[name]) for name in bound.names])
+    values = values_of(statement, bound, parameters)
+    cursor = connection.execute(bound.statement, [_adapted(value) for value in values])
     names = [column[0] for column in cursor.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return rows, max(cursor.rowcount, 0)

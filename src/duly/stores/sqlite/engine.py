@@ -31,8 +31,8 @@ class SqliteEngine:
         self.in_memory = path == ":memory:"
         self._lock: FileLock | None = None
         self._writer: sqlite3.Connection | None = None
-        self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="duly-sqlite-writer")
-        self._reader_threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="duly-sqlite-reader")
+        self._writer_thread: ThreadPoolExecutor | None = None
+        self._reader_threads: ThreadPoolExecutor | None = None
         self._readers: list[sqlite3.Connection] = []
         self._local = threading.local()
         self.turn = asyncio.Lock()
@@ -47,6 +47,8 @@ class SqliteEngine:
                     f"{self.url} lies on a network file system ({kind}), where SQLite's locks cannot be trusted. "
                     "Use a local disk, or PostgreSQL."
                 )
+        self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="duly-sqlite-writer")
+        self._reader_threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="duly-sqlite-reader")
         await self.in_writer(self._connect)
 
     def _connect(self) -> None:
@@ -65,10 +67,13 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Let go of everything, checkpoint included."""
+        if self._writer_thread is None or self._reader_threads is None:
+            return
         async with self.turn:
             await self.in_writer(self._close)
         self._writer_thread.shutdown()
         self._reader_threads.shutdown()
+        self._writer_thread = self._reader_threads = None
 
     def _close(self) -> None:
         self._acquire()
@@ -88,9 +93,9 @@ class SqliteEngine:
 
     # Writing.
 
-    async def write(self, script: Script[T]) -> T:
+    async def write(self, make: Callable[[], Script[T]]) -> T:
         """Run a script and commit it. Raises `StoreError`."""
-        return await self.transact(lambda connection: (run_script(connection, script), True))
+        return await self.transact(lambda connection: (run_script(connection, make()), True))
 
     async def transact(self, work: Callable[[sqlite3.Connection], tuple[T, bool]]) -> T:
         """Run *work* in a transaction, committed when the second part of its result says so."""
@@ -139,15 +144,27 @@ class SqliteEngine:
         """Run *work* in the writer thread, SQLite's errors as ours."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._writer_thread, work)
+            return await loop.run_in_executor(self._open_threads(self._writer_thread), work)
         except sqlite3.Error as error:
             raise store_error(error, self.url) from error
 
     # Reading.
 
-    async def read(self, script: Script[T]) -> T:
-        """Run a script on what was committed."""
-        return await self.in_reader(lambda connection: run_script(connection, script))
+    async def read(self, make: Callable[[], Script[T]]) -> T:
+        """Run a script of one statement on what was committed."""
+        return await self.in_reader(lambda connection: run_script(connection, make()))
+
+    async def read_together(self, make: Callable[[], Script[T]]) -> T:
+        """Run a script of several statements that all see the same moment."""
+
+        def work(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN")
+            try:
+                return run_script(connection, make())
+            finally:
+                connection.execute("ROLLBACK")
+
+        return await self.in_reader(work)
 
     async def in_reader(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run *work* on a read-only connection. Raises `StoreError`."""
@@ -157,9 +174,14 @@ class SqliteEngine:
                 return await self.in_writer(lambda: work(self.writer))
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._reader_threads, lambda: work(self._reader()))
+            return await loop.run_in_executor(self._open_threads(self._reader_threads), lambda: work(self._reader()))
         except sqlite3.Error as error:
             raise store_error(error, self.url) from error
+
+    def _open_threads(self, threads: ThreadPoolExecutor | None) -> ThreadPoolExecutor:
+        if threads is None:
+            raise StoreUnavailable(f"{self.url} is closed.")
+        return threads
 
     def _reader(self) -> sqlite3.Connection:
         reader: sqlite3.Connection | None = getattr(self._local, "reader", None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Final, TypeVar
 
-from duly.errors import UserSqlError
+from duly.errors import StoreError, UserSqlError
 from duly.ports.change import Change, Done, Verdict
 from duly.ports.store import OpenTransaction, SqlRow, SqlValue, StoredDocument
 from duly.stores.commit_script import commit_script
@@ -14,6 +15,11 @@ from duly.stores.schema_version import NEWEST, check_version, migrations
 from duly.stores.sql_store import SqlStore, document_script, documents_by_script
 from duly.stores.sqlite.connection import run_script, run_user_statement
 from duly.stores.sqlite.engine import SqliteEngine
+
+T = TypeVar("T")
+
+NOT_ITS_FAULT: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_BUSY)
+"""Errors that are not those of a user's statement."""
 
 
 class SqliteStore(SqlStore):
@@ -70,7 +76,7 @@ class SqliteStore(SqlStore):
         def work(connection: sqlite3.Connection) -> list[SqlRow]:
             connection.execute("PRAGMA query_only = ON")
             try:
-                rows, _ = _user_statement(connection, statement, parameters)
+                rows, _ = _user_statement(connection, statement, parameters, selecting=True)
             finally:
                 if self._sqlite.in_memory:
                     connection.execute("PRAGMA query_only = OFF")
@@ -122,33 +128,37 @@ class _OpenTransaction:
         self.is_open = True
 
     async def write(self, change: Change) -> Verdict:
-        """Write a part of the change."""
-        return await self._sqlite.in_writer(lambda: run_script(self._sqlite.writer, commit_script(change)))
+        """Write a part of the change. A verdict other than `Done` takes back everything, and ends the transaction."""
+        verdict = await self._in_writer(lambda: run_script(self._sqlite.writer, commit_script(change)))
+        if not isinstance(verdict, Done):
+            await self.rollback()
+        return verdict
 
     async def document(self, tenant: str, type_name: str, document_id: str) -> StoredDocument | None:
         """One document as this transaction sees it."""
         script = document_script(tenant, type_name, document_id)
-        return await self._sqlite.in_writer(lambda: run_script(self._sqlite.writer, script))
+        return await self._in_writer(lambda: run_script(self._sqlite.writer, script))
 
     async def documents_by(
         self, tenant: str, type_name: str, field: str, value: str, rows_max: int
     ) -> list[StoredDocument]:
         """Documents by a findable value, as this transaction sees them."""
         script = documents_by_script(tenant, type_name, field, value, rows_max)
-        return await self._sqlite.in_writer(lambda: run_script(self._sqlite.writer, script))
+        return await self._in_writer(lambda: run_script(self._sqlite.writer, script))
 
     async def execute(self, statement: str, parameters: Mapping[str, SqlValue]) -> int:
         """Run a statement of the user's own; how many rows it changed."""
-        _, changed = await self._sqlite.in_writer(lambda: _user_statement(self._sqlite.writer, statement, parameters))
+        _, changed = await self._in_writer(lambda: _user_statement(self._sqlite.writer, statement, parameters))
         return changed
 
     async def fetch(self, statement: str, parameters: Mapping[str, SqlValue]) -> list[SqlRow]:
         """Run a statement of the user's own; its rows."""
-        rows, _ = await self._sqlite.in_writer(lambda: _user_statement(self._sqlite.writer, statement, parameters))
+        rows, _ = await self._in_writer(lambda: _user_statement(self._sqlite.writer, statement, parameters))
         return list(rows)
 
     async def commit(self) -> None:
         """Commit."""
+        self._check_open()
         self.is_open = False
         await self._sqlite.in_writer(lambda: self._sqlite.end(keep=True))
 
@@ -162,6 +172,14 @@ class _OpenTransaction:
     def raw(self) -> object:
         """The `sqlite3.Connection`. Use it only in the writer's thread: prefer the façade."""
         return self._sqlite.writer
+
+    async def _in_writer(self, work: Callable[[], T]) -> T:
+        self._check_open()
+        return await self._sqlite.in_writer(work)
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise StoreError("The transaction has ended; what it did not commit was taken back.")
 
 
 def _version(connection: sqlite3.Connection) -> int | None:
@@ -183,16 +201,12 @@ def _statements(text: str) -> list[str]:
 
 
 def _user_statement(
-    connection: sqlite3.Connection, statement: str, parameters: Mapping[str, SqlValue]
+    connection: sqlite3.Connection, statement: str, parameters: Mapping[str, SqlValue], *, selecting: bool = False
 ) -> tuple[list[dict[str, object]], int]:
     try:
         return run_user_statement(connection, statement, parameters)
-    except KeyError as missing:
-        raise UserSqlError(
-            f"The statement has a parameter :{missing.args[0]} that was not passed: {statement}"
-        ) from None
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.OperationalError, sqlite3.DataError) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT):
+        if code in NOT_ITS_FAULT or (code == sqlite3.SQLITE_READONLY and not selecting):
             raise
         raise UserSqlError(f"The database refused a statement: {error}. The statement: {statement}") from error

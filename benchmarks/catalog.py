@@ -1,0 +1,82 @@
+"""Every benchmark, with its target. Sizes are operations a round; the short form is for `--quick`."""
+
+from __future__ import annotations
+
+from benchmarks.benchmark import Benchmark
+from benchmarks.catalog_postgres import postgres_benchmarks
+from benchmarks.floors import sqlite_commands, sqlite_effects, sqlite_latency, sqlite_relay
+from benchmarks.flows.commands import Commands
+from benchmarks.flows.dispatch import Dispatch
+from benchmarks.flows.effects import Send
+from benchmarks.flows.latency import Latency
+from benchmarks.flows.processes import ColdStart, Import
+from benchmarks.flows.relay import Drain
+from benchmarks.places.place import Place
+from benchmarks.sizes import Sizes
+from benchmarks.targets import at_least, at_most, within
+
+
+def benchmarks(sizes: Sizes, sqlite: Place, postgres: Place) -> list[Benchmark]:
+    """All of them, in the order of the report."""
+    return [*_sqlite_benchmarks(sizes, sqlite), *postgres_benchmarks(sizes, postgres), *_others(sizes, sqlite)]
+
+
+def _sqlite_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
+    return [
+        *(
+            Commands(
+                key=f"commands_sqlite_c{in_flight}",
+                operations=sizes.of(quick=1_000, full=5_000),
+                place=place,
+                in_flight=in_flight,
+                bare=sqlite_commands.bare,
+                same=sqlite_commands.same_rows,
+                target=at_least(bare),
+                same_target=at_least(same),
+            )
+            for in_flight, bare, same in ((1, 0.3, 0.7), (32, 0.7, 0.7))
+        ),
+        Drain(
+            key="relay_sqlite_w1",
+            operations=sizes.of(quick=2_000, full=10_000),
+            place=place,
+            fill_floor=sqlite_relay.fill,
+            drain_floor=sqlite_relay.drain,
+            target=at_least(0.35),
+        ),
+        Send(
+            key="effects_sqlite",
+            operations=sizes.of(quick=2_000, full=10_000),
+            place=place,
+            fill_floor=sqlite_effects.fill,
+            send_floor=sqlite_effects.send,
+            target=at_least(3),
+        ),
+        *(
+            Latency(
+                key=key,
+                operations=sizes.of(quick=300, full=2_000),
+                place=place,
+                apart=apart,
+                floor_way=floor,
+                target=at_most(3),
+            )
+            for key, apart, floor in (
+                ("latency_sqlite", True, sqlite_latency.polled),
+                ("latency_sqlite_one_process", False, sqlite_latency.told),
+            )
+        ),
+    ]
+
+
+def _others(sizes: Sizes, sqlite: Place) -> list[Benchmark]:
+    return [
+        Dispatch(key="dispatch", operations=sizes.of(quick=5_000, full=20_000), target=at_least(0.2)),
+        Import(key="import_duly", operations=sizes.of(quick=3, full=5, at_most=5), target=within(100, "ms")),
+        ColdStart(
+            key="cold_start",
+            operations=sizes.of(quick=3, full=5, at_most=5),
+            place=sqlite,
+            target=within(400, "ms"),
+        ),
+    ]

@@ -1,0 +1,98 @@
+"""The benchmarks on PostgreSQL. Nothing of PostgreSQL is imported before one of them is opened."""
+
+from __future__ import annotations
+
+from benchmarks.benchmark import Benchmark
+from benchmarks.flows.commands import Commands
+from benchmarks.flows.effects import Send
+from benchmarks.flows.latency import Latency
+from benchmarks.flows.relay import Drain
+from benchmarks.measured import Stopwatch
+from benchmarks.places.place import Place
+from benchmarks.sizes import Sizes
+from benchmarks.targets import at_least, at_most
+
+
+def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
+    """All of them, in the order of the report."""
+    return [
+        *(
+            Commands(
+                key=f"commands_pg_c{in_flight}",
+                operations=sizes.of(quick=quick, full=full),
+                place=place,
+                in_flight=in_flight,
+                bare=_bare,
+                same=_same_rows,
+                target=at_least(bare),
+                same_target=at_least(0.7),
+            )
+            for in_flight, bare, quick, full in ((1, 0.4, 600, 5_000), (32, 0.9, 2_000, 20_000))
+        ),
+        Drain(
+            key="relay_pg_w1",
+            operations=sizes.of(quick=2_000, full=10_000),
+            place=place,
+            fill_floor=_fill_outbox,
+            drain_floor=_drain,
+            target=at_least(0.35),
+        ),
+        Send(
+            key="effects_pg",
+            operations=sizes.of(quick=1_000, full=10_000),
+            place=place,
+            fill_floor=_fill_ledger,
+            send_floor=_send,
+            target=at_least(3),
+        ),
+        Latency(
+            key="latency_pg",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            apart=True,
+            floor_way=_notified,
+            target=at_most(3),
+        ),
+    ]
+
+
+def _bare(url: str, operations: int, in_flight: int) -> Stopwatch:
+    from benchmarks.floors import postgres_commands
+
+    return postgres_commands.bare(url, operations, in_flight)
+
+
+def _same_rows(url: str, operations: int, in_flight: int) -> Stopwatch:
+    from benchmarks.floors import postgres_commands
+
+    return postgres_commands.same_rows(url, operations, in_flight)
+
+
+def _fill_outbox(url: str, rows: int) -> None:
+    from benchmarks.floors import postgres_relay
+
+    postgres_relay.fill(url, rows)
+
+
+def _drain(url: str) -> tuple[Stopwatch, int]:
+    from benchmarks.floors import postgres_relay
+
+    return postgres_relay.drain(url)
+
+
+def _fill_ledger(url: str, rows: int) -> None:
+    from benchmarks.floors import postgres_effects
+
+    postgres_effects.fill(url, rows)
+
+
+def _send(url: str) -> Stopwatch:
+    from benchmarks.floors import postgres_effects
+
+    return postgres_effects.send(url)
+
+
+def _notified(url: str, operations: int, interval: float) -> tuple[Stopwatch, list[float]]:
+    from benchmarks.floors import postgres_latency
+
+    return postgres_latency.notified(url, operations, interval)

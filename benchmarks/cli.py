@@ -1,0 +1,124 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.benchmark import Benchmark
+from benchmarks.catalog import benchmarks
+from benchmarks.chart import svg
+from benchmarks.places.postgres import PostgresPlace
+from benchmarks.places.sqlite import SqlitePlace
+from benchmarks.progress import teller
+from benchmarks.report import CHART_NAME, report
+from benchmarks.results import Failed, Records, merged, read_records, write_records
+from benchmarks.run import run_all
+from benchmarks.sizes import Sizes
+from benchmarks.table import COLUMNS, rows
+
+FOLDER = Path(__file__).resolve().parent
+ROUNDS_QUICK = 7
+ROUNDS_FULL = 9
+WIDTH_WITHOUT_TERMINAL = 160
+
+
+def parser() -> argparse.ArgumentParser:
+    """What may be said."""
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure duly against hand-written code.")
+    made.add_argument("--quick", action="store_true", help="the short form: at most 5 minutes")
+    made.add_argument("--only", metavar="KEY", action="append", default=[], help="only this key; may be repeated")
+    made.add_argument("--store", choices=["sqlite", "postgres"], help="only benchmarks on this database")
+    made.add_argument("--rounds", metavar="N", type=_positive, help="rounds, at least five for figures to be quoted")
+    made.add_argument("--operations", metavar="N", type=_positive, help="operations a round, whatever is usual")
+    made.add_argument("--json", metavar="FILE", type=Path, help="write the records of this run to FILE")
+    made.add_argument("--folder", metavar="DIR", type=Path, default=FOLDER, help="where results and report are kept")
+    made.add_argument("--list", action="store_true", help="list the keys and end")
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run; 0, or 1 when a benchmark failed, or 2 when nothing fits what was said."""
+    said = parser().parse_args(arguments)
+    sqlite, postgres = SqlitePlace(), PostgresPlace()
+    known = benchmarks(Sizes(quick=said.quick, operations=said.operations), sqlite, postgres)
+    if said.list:
+        print(*(f"{benchmark.key:28} {benchmark.work}" for benchmark in known), sep="\n")
+        return 0
+    chosen = [
+        benchmark
+        for benchmark in known
+        if (not said.only or benchmark.key in said.only) and said.store in (None, benchmark.store)
+    ]
+    keys = [benchmark.key for benchmark in known]
+    if unknown := set(said.only) - set(keys):
+        print(f"No benchmark is called {', '.join(sorted(unknown))}. There are: {', '.join(keys)}.", file=sys.stderr)
+        return 2
+    if not chosen:
+        print(f"No benchmark of {', '.join(said.only)} is on {said.store}. Leave out --store.", file=sys.stderr)
+        return 2
+    records = _run(chosen, said.rounds or (ROUNDS_QUICK if said.quick else ROUNDS_FULL), sqlite, postgres, said.quick)
+    _keep(said.folder, records, keys, said.json)
+    _show(records)
+    return 1 if any(isinstance(record, Failed) for record in records.values()) else 0
+
+
+def _run(
+    chosen: Sequence[Benchmark], rounds: int, sqlite: SqlitePlace, postgres: PostgresPlace, quick: bool
+) -> Records:
+    try:
+        with teller() as tell:
+            return run_all(chosen, rounds, tell, quick=quick)
+    finally:
+        sqlite.close()
+        postgres.close()
+
+
+def _keep(folder: Path, records: Records, keys: list[str], json: Path | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.json"
+    kept = merged(_earlier(path), records, keys)
+    write_records(path, kept)
+    (folder / "REPORT.md").write_text(report(kept))
+    (folder / CHART_NAME).write_text(svg(kept))
+    if json is not None:
+        write_records(json, records)
+
+
+def _earlier(path: Path) -> Records:
+    """What earlier runs left; a file of another form is not worth losing this run for."""
+    try:
+        return read_records(path)
+    except msgspec.DecodeError as error:
+        print(f"{path} cannot be read ({error}); it is written anew.", file=sys.stderr)
+        return {}
+
+
+def _show(records: Records) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH_WITHOUT_TERMINAL)
+    table = Table(*COLUMNS, title="Ours against the floor: medians of the rounds")
+    troubles: list[str] = []
+    for row in rows(records):
+        if row[1].startswith(("not run", "failed")):
+            troubles.append(f"{row[0]}: {row[1]}")
+        else:
+            table.add_row(*row)
+    if table.row_count:
+        console.print(table)
+    for trouble in troubles:
+        console.print(trouble, highlight=False, markup=False)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number

@@ -1,0 +1,1 @@
+"""The floors: the same work written by hand, with nothing but the SQL."""

@@ -1,0 +1,1 @@
+"""What is measured: each flow in duly, beside its floor."""

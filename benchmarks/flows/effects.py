@@ -1,0 +1,79 @@
+"""Leaving the building: how fast the sender works off a ledger of requested effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from benchmarks.benchmark import Benchmark, Comparison
+from benchmarks.figures import rate
+from benchmarks.floors.ledger_rows import COUNTS, DULY_COUNTS
+from benchmarks.loop import run
+from benchmarks.measured import Measured, Stopwatch
+from benchmarks.places.place import Place
+from benchmarks.subjects.notices import Calls, application, request
+from benchmarks.targets import Target
+
+
+@dataclass(kw_only=True)
+class Send(Benchmark):
+    """One gateway with 32 slots that answers at once, against a ledger with one call in flight."""
+
+    work: ClassVar[str] = "A worker attempts requested effects, with a commit before and after each call."
+    more: ClassVar[str] = (
+        "32 slots: attempts that begin or end together share a commit. Leases, tokens, evidence and keys with each "
+        "attempt; a time limit on each call; the start of the worker is in the time."
+    )
+    place: Place
+    fill_floor: Callable[[str, int], None]
+    send_floor: Callable[[str], Stopwatch]
+    target: Target
+    _floor_full: str = field(init=False, default="")
+    _ours_full: str = field(init=False, default="")
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        return (Comparison(figure=rate("effects/s"), target=self.target),)
+
+    @property
+    def store(self) -> str:
+        return self.place.store
+
+    def open(self) -> None:
+        self.place.open()
+        self._floor_full = self.place.create()
+        self.fill_floor(self._floor_full, self.operations)
+        self._ours_full = self.place.create()
+        run(request(self._ours_full, self.operations))
+
+    def close(self) -> None:
+        for url in filter(None, (self._floor_full, self._ours_full)):
+            self.place.remove(url)
+
+    def floor(self) -> Measured:
+        url = self.place.create(copy_of=self._floor_full)
+        return self._counted(url, self.send_floor(url), COUNTS)
+
+    def ours(self) -> Measured:
+        url = self.place.create(copy_of=self._ours_full)
+        return self._counted(url, run(_send(url, Calls(self.operations))), DULY_COUNTS)
+
+    def _counted(self, url: str, watch: Stopwatch, counts: dict[str, str]) -> Measured:
+        rows = {kind: self.place.count(url, query) for kind, query in counts.items()}
+        self.place.remove(url)
+        return watch.measured(self.operations, rows)
+
+
+async def _send(url: str, calls: Calls) -> Stopwatch:
+    app = application(url, calls.accept, worker=True)
+    with Stopwatch() as watch:
+        await app.start()
+        try:
+            await calls.done.wait()
+            await app.until_quiet()
+        except BaseException:
+            await app.stop()
+            raise
+    await app.stop()
+    return watch

@@ -1,0 +1,1 @@
+"""Where databases are made, copied, counted and thrown away."""

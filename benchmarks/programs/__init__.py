@@ -1,0 +1,1 @@
+"""Whole processes that are started and timed."""

@@ -1,0 +1,90 @@
+"""``REPORT.md``, written by the harness from the records alone."""
+
+from __future__ import annotations
+
+from benchmarks.results import Failed, NotRunHere, Records, Result
+from benchmarks.table import COLUMNS, rows
+
+CHART_NAME = "ratios.svg"
+
+METHOD = """\
+## Method
+
+Each row sets duly beside the same work written by hand: the *floor*. Both run in one process, take turns (floor, ours,
+floor, ours, …) after a short warm-up that does not count, each time on a fresh database, with the same durability:
+SQLite in WAL mode with `synchronous = FULL`, PostgreSQL with fsync and `synchronous_commit` on. A ratio is taken within
+each round; the table gives the median of these ratios and how far they lie apart, and the medians of the figures.
+**Only ratios mean anything**: the machine is shared, and what a sync costs changes what is measured. The last column is
+an fdatasync of one page, measured after each side of each round; a range stands there when the disk was not steady, and
+such a row should be measured again; so should one with a question mark, whose rounds do not agree about the target.
+
+After each measurement the rows that it left are counted. A benchmark in which ours wrote less than a floor fails;
+*same rows* is a second floor that writes every row that duly writes, into duly's own tables, and must match exactly.
+CPU is that of the client process, all its threads, per operation; a PostgreSQL server's is not in it.
+
+    python -m benchmarks [--quick] [--only KEY] [--rounds N] [--store sqlite|postgres] [--json FILE]
+
+Each key keeps the record of its latest run, short (`--quick`) or full.
+"""
+
+
+def report(records: Records) -> str:
+    """The report as Markdown."""
+    parts = ["# Benchmarks\n", "Written by `python -m benchmarks`; do not edit.\n", METHOD]
+    parts += [
+        "## Results\n",
+        f"![How far each target is reached]({CHART_NAME})\n",
+        _table(records),
+        *_troubles(records),
+    ]
+    parts += ["## What is measured\n", *_subjects(records)]
+    return "\n".join(parts)
+
+
+def _table(records: Records) -> str:
+    lines = [_line(COLUMNS), _line(("---",) * len(COLUMNS))]
+    for row in rows(records):
+        if row[1].startswith(("not run", "failed")):
+            row = (row[0], row[1].partition(":")[0], *row[2:])
+        lines.append(_line(row))
+    return "\n".join([*lines, ""])
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _troubles(records: Records) -> list[str]:
+    found: list[str] = []
+    for key, record in records.items():
+        match record:
+            case NotRunHere(reason=reason):
+                found.append(f"- `{key}` was not run: {reason}.")
+            case Failed(error=error):
+                found.append(f"- `{key}` failed: {error}")
+            case Result():
+                pass
+    return [*found, ""] if found else []
+
+
+def _subjects(records: Records) -> list[str]:
+    lines: list[str] = []
+    for key, record in records.items():
+        lines.append(f"**`{key}`**: {record.work}")
+        if isinstance(record, Result):
+            mode = "short form" if record.quick else "full form"
+            lines += [
+                f"Ours does more: {record.more}",
+                f"{record.operations:,} operations a round, {record.rounds} rounds, {mode}, {record.measured_at}.",
+                f"Written in the last round: {_written(record)}.",
+                f"Machine: {record.machine}; load {record.load:.1f}.",
+            ]
+        lines.append("")
+    return lines
+
+
+def _written(record: Result) -> str:
+    return "; ".join(
+        f"{side}: " + ", ".join(f"{count:,} {kind}" for kind, count in rows_of_side.items())
+        for side, rows_of_side in record.rows.items()
+    )

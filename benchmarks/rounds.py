@@ -1,0 +1,51 @@
+"""Runs a benchmark: the sides take turns, so that a slow minute of the machine is slow for both."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from benchmarks.benchmark import Benchmark
+from benchmarks.measured import Measured
+from benchmarks.series import Round, check_work
+
+WARM_UP_SHARE = 0.1
+WARM_UP_MIN = 10
+
+Told = Callable[[int, str, Measured], None]
+"""Hears the number of the round (0 is the warm-up), the side, and what it measured."""
+
+
+def run_rounds(benchmark: Benchmark, rounds: int, told: Told) -> list[Round]:
+    """Floor, ours, floor, ours, … after a short warm-up that does not count.
+
+    Raises `NotRun` when it cannot run here and `WroteLess` when ours did less than a floor.
+    """
+    warm_up = dataclasses.replace(benchmark, operations=_warm_up_operations(benchmark.operations))
+    with _opened(warm_up):
+        _one_round(warm_up, 0, told)
+    with _opened(benchmark):
+        return [_one_round(benchmark, number, told) for number in range(1, rounds + 1)]
+
+
+@contextmanager
+def _opened(benchmark: Benchmark) -> Iterator[None]:
+    try:
+        benchmark.open()
+        yield
+    finally:
+        benchmark.close()
+
+
+def _one_round(benchmark: Benchmark, number: int, told: Told) -> Round:
+    measured: dict[str, Measured] = {}
+    for name, side in benchmark.sides().items():
+        measured[name] = side()
+        told(number, name, measured[name])
+    check_work(benchmark.key, measured)
+    return measured
+
+
+def _warm_up_operations(operations: int) -> int:
+    return min(operations, max(WARM_UP_MIN, int(operations * WARM_UP_SHARE)))

@@ -1,0 +1,130 @@
+"""Runs scripts and changes on connections of a pool, and runs them again when others were in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from duly.ports.change import Change, Conflict, Verdict
+from duly.stores.postgres.address import Connection, checked_url, without_password
+from duly.stores.postgres.arrays import COMMIT_UNIT, Arguments, arguments_of, verdict_of
+from duly.stores.postgres.failures import REFUSED, DriverError, code_of, is_lost, is_transient, store_error
+from duly.stores.postgres.lost_commit import resolve
+from duly.stores.postgres.pool import ConnectionPool
+from duly.stores.postgres.running import ANSWER_SECONDS_MAX, run_script
+from duly.stores.script import Script
+
+T = TypeVar("T")
+
+RETRIES_MAX: Final = 6
+"""How often a unit runs again after a serialization failure or a deadlock."""
+RETRY_WAIT_SECONDS: Final = 0.005
+"""The longest wait before the first of them; it doubles."""
+
+
+class PostgresEngine:
+    """One database."""
+
+    def __init__(self, url: str, connections_max: int) -> None:
+        self.url = without_password(checked_url(url))
+        self.pool = ConnectionPool(url, self.url, connections_max)
+
+    async def read(self, make: Callable[[], Script[T]]) -> T:
+        """Run a script of one statement on what was committed, in one round trip."""
+        return await self.reading(lambda connection: run_script(connection, make()))
+
+    async def read_together(self, make: Callable[[], Script[T]]) -> T:
+        """Run a script of several statements that all see the same moment."""
+        return await self.reading(
+            lambda connection: in_transaction(
+                connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", lambda: run_script(connection, make())
+            )
+        )
+
+    async def reading(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run *work*, which only reads; once more when its connection is lost. Raises `StoreError`."""
+        try:
+            async with self.pool.lend() as connection:
+                return await work(connection)
+        except DriverError as error:
+            if not is_lost(error) or isinstance(error, TimeoutError):
+                raise store_error(error, self.url) from error
+            self.pool.forget_idle()
+        try:
+            async with self.pool.lend() as connection:
+                return await work(connection)
+        except DriverError as error:
+            raise store_error(error, self.url) from error
+
+    async def write(self, make: Callable[[], Script[T]]) -> T:
+        """Run a script and commit it, as often as it takes within bounds. Raises `StoreError`."""
+
+        async def once() -> T:
+            async with self.pool.lend() as connection:
+                return await in_transaction(connection, "BEGIN", lambda: run_script(connection, make()))
+
+        try:
+            return await again_when_transient(once)
+        except DriverError as error:
+            raise store_error(error, self.url) from error
+
+    async def commit(self, change: Change) -> Verdict:
+        """Commit a change in one round trip. Raises `StoreError`."""
+        arguments = arguments_of(change)
+
+        async def once() -> Verdict:
+            async with self.pool.lend() as connection:
+                return await commit_unit(connection, arguments)
+
+        try:
+            return await again_when_transient(once)
+        except DriverError as error:
+            if is_transient(error):
+                return contended(change)
+            if is_lost(error):
+                await resolve(self.pool, self.url, change.tenant, change.inbox, error)
+                return verdict_of(None)
+            raise store_error(error, self.url) from error
+
+
+async def commit_unit(connection: Connection, arguments: Arguments) -> Verdict:
+    """Write a change, within a transaction if there is one, else as one. Raises asyncpg's errors."""
+    try:
+        return verdict_of(await connection.fetchval(COMMIT_UNIT, *arguments, timeout=ANSWER_SECONDS_MAX))
+    except DriverError as error:
+        if code_of(error) != REFUSED:
+            raise
+        return verdict_of(getattr(error, "detail", None))
+
+
+async def in_transaction(connection: Connection, begin: str, work: Callable[[], Awaitable[T]]) -> T:
+    """Run *work* between *begin* and COMMIT, or ROLLBACK when it fails. Raises asyncpg's errors."""
+    await connection.execute(begin, timeout=ANSWER_SECONDS_MAX)
+    try:
+        result = await work()
+    except Exception as error:
+        if not is_lost(error):
+            await connection.execute("ROLLBACK", timeout=ANSWER_SECONDS_MAX)
+        raise
+    await connection.execute("COMMIT", timeout=ANSWER_SECONDS_MAX)
+    return result
+
+
+async def again_when_transient(once: Callable[[], Awaitable[T]]) -> T:
+    """Call *once* until it succeeds, or fails for good, or too often; with full jitter between."""
+    for attempt in range(RETRIES_MAX):
+        try:
+            return await once()
+        except DriverError as error:
+            if not is_transient(error):
+                raise
+        await asyncio.sleep(random.uniform(0, RETRY_WAIT_SECONDS * 2**attempt))
+    return await once()
+
+
+def contended(change: Change) -> Conflict:
+    """The verdict on a change that others were in the way of every time."""
+    keys = [(write.type, write.id) for write in change.documents] + [(check.type, check.id) for check in change.checks]
+    return Conflict(*keys[0]) if keys else Conflict("command", change.inbox.id if change.inbox else "")

@@ -1,0 +1,476 @@
+-- Version 1. Times are milliseconds since 1970-01-01T00:00Z, by the database's clock. Keys compare byte by byte
+-- (COLLATE "C"), as Python sorts them, so that every process takes locks in the same order.
+
+CREATE SCHEMA duly;
+
+CREATE TABLE duly.schema (
+    version integer NOT NULL
+);
+
+CREATE TABLE duly.inbox (
+    tenant       text COLLATE "C" NOT NULL,
+    id           text COLLATE "C" NOT NULL,
+    name         text NOT NULL,
+    digest       text NOT NULL,
+    token        text NOT NULL,                  -- which execution wrote it; in a tombstone one or more of them
+    is_tombstone integer NOT NULL DEFAULT 0,     -- these executions shall never commit
+    result       text NOT NULL,
+    expires_ms   bigint NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+
+-- Room in each page keeps a new version beside the old one, out of the index.
+CREATE TABLE duly.document (
+    tenant  text COLLATE "C" NOT NULL,
+    type    text COLLATE "C" NOT NULL,
+    id      text COLLATE "C" NOT NULL,
+    version integer NOT NULL,
+    schema  integer NOT NULL,
+    body    text NOT NULL,
+    PRIMARY KEY (tenant, type, id)
+) WITH (fillfactor = 80);
+
+-- Findable values: slot is '' for a unique one, so that the key refuses a second; else the aggregate's id.
+CREATE TABLE duly.entry (
+    tenant text COLLATE "C" NOT NULL,
+    type   text COLLATE "C" NOT NULL,
+    field  text COLLATE "C" NOT NULL,
+    value  text COLLATE "C" NOT NULL,
+    slot   text COLLATE "C" NOT NULL,
+    id     text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, type, field, value, slot)
+);
+
+-- One row per commit that raised messages; an event's position is first_position + ordinal, once a sequencer gave it.
+CREATE TABLE duly.commit_log (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant         text COLLATE "C" NOT NULL,
+    events         integer NOT NULL,
+    first_position bigint,
+    at_ms          bigint NOT NULL
+);
+
+-- The event log and everything else that was said; never updated. Domain events come first in their commit.
+CREATE TABLE duly.message (
+    commit_id      bigint NOT NULL,
+    ordinal        integer NOT NULL,
+    id             text COLLATE "C" NOT NULL,
+    tenant         text COLLATE "C" NOT NULL,
+    kind           text NOT NULL,
+    name           text NOT NULL,
+    version        integer NOT NULL,
+    subject        text,
+    stream         text COLLATE "C",
+    stream_version integer,
+    handler        text NOT NULL,
+    chain          text NOT NULL,
+    trace          text,
+    body           text NOT NULL,
+    PRIMARY KEY (commit_id, ordinal)
+);
+CREATE INDEX message_stream ON duly.message (tenant, stream, stream_version) WHERE kind = 'event';
+
+-- Personal fields beside the immutable row, keyed by subject, so that erasing a person is a delete.
+CREATE TABLE duly.personal (
+    message_id text COLLATE "C" NOT NULL PRIMARY KEY,
+    tenant     text COLLATE "C" NOT NULL,
+    subject    text COLLATE "C" NOT NULL,
+    body       text NOT NULL
+);
+CREATE INDEX personal_subject ON duly.personal (tenant, subject);
+
+CREATE TABLE duly.subscriber (
+    no   integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE "C" NOT NULL UNIQUE
+);
+
+-- Promises: one narrow row per (message, subscriber); inserted and deleted, never updated. Ids are drawn one by one
+-- (CACHE 1), so that within a lane they follow the order of commits. Swept often: what was delivered is dead at once.
+CREATE TABLE duly.outbox (
+    id            bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
+    subscriber_no integer NOT NULL,
+    bucket        integer NOT NULL,
+    lane          text COLLATE "C" NOT NULL,
+    commit_id     bigint NOT NULL,
+    ordinal       integer NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+
+-- Only a failing lane has a row. until_ms NULL: until a person lets it go.
+CREATE TABLE duly.lane_hold (
+    subscriber_no integer NOT NULL,
+    lane          text COLLATE "C" NOT NULL,
+    head_id       bigint NOT NULL,
+    attempts      integer NOT NULL,
+    until_ms      bigint,
+    reason        text NOT NULL,
+    PRIMARY KEY (subscriber_no, lane)
+);
+
+CREATE TABLE duly.parked (
+    id            bigint PRIMARY KEY,
+    tenant        text COLLATE "C" NOT NULL,
+    subscriber_no integer NOT NULL,
+    bucket        integer NOT NULL,
+    lane          text COLLATE "C" NOT NULL,
+    commit_id     bigint NOT NULL,
+    ordinal       integer NOT NULL,
+    attempts      integer NOT NULL,
+    reason        text NOT NULL,
+    parked_ms     bigint NOT NULL
+);
+CREATE INDEX parked_tenant ON duly.parked (tenant, id);
+
+CREATE TABLE duly.worker (
+    owner    text COLLATE "C" NOT NULL PRIMARY KEY,
+    until_ms bigint NOT NULL
+);
+
+CREATE TABLE duly.bucket (
+    bucket   integer PRIMARY KEY,
+    owner    text COLLATE "C",
+    token    text,
+    until_ms bigint NOT NULL DEFAULT 0
+);
+INSERT INTO duly.bucket (bucket) SELECT generate_series(0, 31);
+
+CREATE TABLE duly.effect (
+    id           text COLLATE "C" NOT NULL PRIMARY KEY,
+    no           bigint GENERATED ALWAYS AS IDENTITY NOT NULL, -- order of request, for pages; may have gaps
+    tenant       text COLLATE "C" NOT NULL,
+    type         text NOT NULL,
+    channel      text NOT NULL,
+    gateway      text COLLATE "C" NOT NULL,
+    key          text NOT NULL,
+    digest       text NOT NULL,
+    state        text COLLATE "C" NOT NULL,
+    reason       text NOT NULL DEFAULT '',
+    provider_id  text,
+    handler      text NOT NULL,
+    chain        text NOT NULL,
+    trace        text,
+    counted      integer NOT NULL DEFAULT 0,                   -- attempts that count against the schedule
+    attempts     integer NOT NULL DEFAULT 0,
+    requested_ms bigint NOT NULL,
+    changed_ms   bigint NOT NULL,
+    due_ms       bigint,
+    token        text,
+    lease_ms     bigint
+);
+CREATE UNIQUE INDEX effect_page ON duly.effect (tenant, no);
+CREATE INDEX effect_due ON duly.effect (gateway, due_ms, no) WHERE state IN ('requested', 'queued', 'held');
+CREATE INDEX effect_lease ON duly.effect (lease_ms) WHERE state = 'attempting';
+
+-- Address and rendered request beside the fact, keyed by subject.
+CREATE TABLE duly.effect_content (
+    effect_id    text COLLATE "C" NOT NULL PRIMARY KEY,
+    tenant       text COLLATE "C" NOT NULL,
+    subject      text COLLATE "C" NOT NULL,
+    recipient    text NOT NULL,
+    summary      text NOT NULL,
+    content_type text NOT NULL,
+    body         bytea NOT NULL
+);
+CREATE INDEX effect_content_subject ON duly.effect_content (tenant, subject);
+
+CREATE TABLE duly.attempt (
+    effect_id   text COLLATE "C" NOT NULL,
+    number      integer NOT NULL,
+    owner       text NOT NULL,
+    token       text NOT NULL,
+    key         text NOT NULL,
+    digest      text NOT NULL,
+    origin      text NOT NULL,
+    started_ms  bigint NOT NULL,
+    ended_ms    bigint,
+    outcome     text,
+    evidence    text NOT NULL DEFAULT '',
+    provider_id text,
+    PRIMARY KEY (effect_id, number)
+);
+
+CREATE TABLE duly.anomaly (
+    id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant text COLLATE "C" NOT NULL,
+    kind   text NOT NULL,
+    about  text NOT NULL,
+    detail text NOT NULL,
+    at_ms  bigint NOT NULL
+);
+CREATE INDEX anomaly_tenant ON duly.anomaly (tenant, id);
+
+-- The clock. Declared STABLE, though it moves, so that "due_ms <= duly.now_ms()" may use an index; PostgreSQL keeps no
+-- result of a stable function, so whatever is evaluated after a wait reads the time after the wait. Only tests shift it.
+CREATE FUNCTION duly.now_ms() RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+         + coalesce(nullif(current_setting('duly.clock_shift_ms', true), ''), '0')::bigint;
+END
+$$;
+
+-- Fencing: whoever completes a delivery shares its bucket until the transaction ends; a thief locks it. The first
+-- number is a class of our own among the advisory locks with two keys ("duly" in ASCII).
+CREATE FUNCTION duly.share_bucket(bucket integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1685416057, bucket);
+    RETURN bucket;
+END
+$$;
+
+CREATE FUNCTION duly.lock_bucket(bucket integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(1685416057, bucket);
+    RETURN bucket;
+END
+$$;
+
+-- The parts of a change, as commit_unit takes them. The order of their fields is repeated in stores/postgres/arrays.py.
+CREATE TYPE duly.inbox_write    AS (id text, name text, digest text, token text, result text, keep_ms bigint);
+CREATE TYPE duly.delivered      AS (row_id bigint, bucket integer, token text, subscriber integer, held_lane text);
+CREATE TYPE duly.version_check  AS (type text, id text, version integer);
+CREATE TYPE duly.document_write AS (type text, id text, schema integer, body text);
+CREATE TYPE duly.entry_write    AS (type text, field text, value text, slot text, id text);
+CREATE TYPE duly.message_write  AS (id text, kind text, name text, version integer, subject text, stream text,
+                                    stream_version integer, handler text, chain text, trace text, body text);
+CREATE TYPE duly.personal_write AS (message_id text, subject text, body text);
+CREATE TYPE duly.promise_write  AS (ordinal integer, subscriber integer, bucket integer, lane text);
+CREATE TYPE duly.intent_write   AS (id text, type text, channel text, gateway text, key text, digest text, handler text,
+                                    chain text, trace text, subject text, recipient text, summary text,
+                                    content_type text, body bytea);
+
+-- A verdict other than done, as JSON. What is written already must go: then it travels as an error, which takes back
+-- everything. Otherwise it is just returned: an error would stand in the server's log.
+CREATE FUNCTION duly.refuse(verdict json, has_written boolean) RETURNS text
+    LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF has_written THEN
+        RAISE EXCEPTION USING ERRCODE = 'DU001', MESSAGE = 'duly refuses this change', DETAIL = verdict::text;
+    END IF;
+    RETURN verdict::text;
+END
+$$;
+
+-- What an earlier execution of a command has left, as a verdict; NULL when nothing stands in the way.
+CREATE FUNCTION duly.earlier_execution(unit_tenant text, command duly.inbox_write) RETURNS json
+    LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    earlier duly.inbox;
+BEGIN
+    SELECT * INTO earlier FROM duly.inbox AS i
+     WHERE i.tenant = unit_tenant AND i.id = command.id AND i.expires_ms > duly.now_ms();
+    IF NOT FOUND THEN
+        RETURN NULL;
+    ELSIF earlier.is_tombstone = 0 THEN
+        RETURN json_build_array('repeat', earlier.name, earlier.digest, earlier.result);
+    ELSIF ' ' || earlier.token || ' ' LIKE '% ' || command.token || ' %' THEN
+        RETURN json_build_array(
+            'void', 'This execution of the command was given up when its connection was lost; send it again.');
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- Writes one change, whole or not at all, in one round trip; NULL means done. The same words as commit_script.py, with
+-- the same verdicts. Every statement in here sees what was committed before it, which the checks after locks count on.
+--
+-- Locks are taken in this order, by everybody: documents that exist, by key; the command's id; the bucket; documents
+-- that must not exist, by key; entries, by key; lanes. Versions are compared before anything is written, so that a
+-- conflict costs no rollback. Documents come before the command's id, as in an open transaction, which has locked what
+-- it flushed by the time it writes its command.
+--
+-- Documents and entries go one by one, by full key: a join with an array would be planned from statistics, and without
+-- any it reads the whole tenant. The settings keep the plans that were made while tables were empty from scanning them.
+CREATE FUNCTION duly.commit_unit(
+    unit_tenant     text,
+    command         duly.inbox_write,
+    kept            duly.delivered,
+    checked         duly.version_check[],   -- documents that were read or are written, in the order of their keys
+    created         duly.document_write[],  -- in the order of their keys; without a body: there must be none, still
+    changed         duly.document_write[],  -- all of them checked; without a body: removed
+    entries_removed duly.entry_write[],
+    entries_added   duly.entry_write[],     -- in the order of their keys
+    lanes           text[],
+    event_count     integer,
+    messages        duly.message_write[],
+    personal        duly.personal_write[],
+    promises        duly.promise_write[],
+    intents         duly.intent_write[]
+) RETURNS text
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    has_command CONSTANT boolean := command.id IS NOT NULL;
+    now_at      bigint;
+    expected    duly.version_check;
+    document    duly.document_write;
+    entry       duly.entry_write;
+    present     integer;
+    new_commit  bigint;
+    inserted    bigint;
+BEGIN
+    IF checked IS NOT NULL THEN
+        FOREACH expected IN ARRAY checked LOOP
+            SELECT d.version INTO present FROM duly.document AS d
+             WHERE d.tenant = unit_tenant AND d.type = expected.type AND d.id = expected.id FOR UPDATE;
+            IF present IS DISTINCT FROM expected.version THEN
+                -- An earlier execution of the same command may be what has changed it.
+                RETURN duly.refuse(
+                    coalesce(duly.earlier_execution(unit_tenant, command),
+                             json_build_array('conflict', expected.type, expected.id)),
+                    has_written => false);
+            END IF;
+        END LOOP;
+    END IF;
+
+    now_at := duly.now_ms();
+    IF has_command THEN
+        INSERT INTO duly.inbox AS earlier (tenant, id, name, digest, token, is_tombstone, result, expires_ms)
+        VALUES (unit_tenant, command.id, command.name, command.digest, command.token, 0, command.result,
+                now_at + command.keep_ms)
+        ON CONFLICT (tenant, id) DO UPDATE
+           SET name = excluded.name, digest = excluded.digest, token = excluded.token, is_tombstone = 0,
+               result = excluded.result, expires_ms = excluded.expires_ms
+         WHERE earlier.expires_ms <= now_at
+            OR (earlier.is_tombstone = 1 AND ' ' || earlier.token || ' ' NOT LIKE '% ' || excluded.token || ' %');
+        IF NOT FOUND THEN
+            RETURN duly.refuse(
+                coalesce(duly.earlier_execution(unit_tenant, command),
+                         json_build_array('void', 'An earlier execution of the command has just expired; send it again.')),
+                has_written => false);
+        END IF;
+    END IF;
+
+    IF kept.row_id IS NOT NULL THEN
+        PERFORM duly.share_bucket(kept.bucket);
+        PERFORM 1 FROM duly.bucket AS b WHERE b.bucket = kept.bucket AND b.token = kept.token;
+        IF NOT FOUND THEN
+            RETURN duly.refuse(json_build_array('void', 'The bucket has another owner by now.'), has_command);
+        END IF;
+        DELETE FROM duly.outbox AS o WHERE o.id = kept.row_id;
+        IF NOT FOUND THEN
+            RETURN duly.refuse(json_build_array('void', 'The promise was kept already.'), has_command);
+        END IF;
+        IF kept.held_lane IS NOT NULL THEN
+            DELETE FROM duly.lane_hold AS h WHERE h.subscriber_no = kept.subscriber AND h.lane = kept.held_lane;
+        END IF;
+    END IF;
+
+    IF created IS NOT NULL THEN
+        FOREACH document IN ARRAY created LOOP
+            INSERT INTO duly.document (tenant, type, id, version, schema, body)
+            VALUES (unit_tenant, document.type, document.id, 1, coalesce(document.schema, 0),
+                    coalesce(document.body, ''))
+            ON CONFLICT (tenant, type, id) DO NOTHING;
+            IF NOT FOUND THEN
+                RETURN duly.refuse(
+                    json_build_array(CASE WHEN document.body IS NULL THEN 'conflict' ELSE 'exists' END,
+                                     document.type, document.id),
+                    has_written => true);
+            END IF;
+            -- A row cannot be locked that is not there. This one, never seen by anybody, holds up whoever inserts it.
+            IF document.body IS NULL THEN
+                DELETE FROM duly.document AS d
+                 WHERE d.tenant = unit_tenant AND d.type = document.type AND d.id = document.id;
+            END IF;
+        END LOOP;
+    END IF;
+    IF changed IS NOT NULL THEN
+        FOREACH document IN ARRAY changed LOOP
+            IF document.body IS NULL THEN
+                DELETE FROM duly.document AS d
+                 WHERE d.tenant = unit_tenant AND d.type = document.type AND d.id = document.id;
+            ELSE
+                UPDATE duly.document AS d SET version = d.version + 1, schema = document.schema, body = document.body
+                 WHERE d.tenant = unit_tenant AND d.type = document.type AND d.id = document.id;
+            END IF;
+        END LOOP;
+    END IF;
+
+    IF entries_removed IS NOT NULL THEN
+        FOREACH entry IN ARRAY entries_removed LOOP
+            DELETE FROM duly.entry AS e
+             WHERE e.tenant = unit_tenant AND e.type = entry.type AND e.field = entry.field AND e.value = entry.value
+               AND e.slot = entry.slot AND e.id = entry.id;
+        END LOOP;
+    END IF;
+    IF entries_added IS NOT NULL THEN
+        FOREACH entry IN ARRAY entries_added LOOP
+            INSERT INTO duly.entry (tenant, type, field, value, slot, id)
+            VALUES (unit_tenant, entry.type, entry.field, entry.value, entry.slot, entry.id)
+            ON CONFLICT (tenant, type, field, value, slot) DO NOTHING;
+            IF NOT FOUND THEN
+                RETURN duly.refuse(
+                    json_build_array('taken', entry.type, entry.field, entry.value), has_written => true);
+            END IF;
+        END LOOP;
+    END IF;
+
+    -- Ids drawn under a lane's lock follow the order of commits in that lane.
+    IF lanes IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(keys.key)
+           FROM (SELECT DISTINCT hashtextextended(lane, 1685416057) AS key FROM unnest(lanes) AS l (lane) ORDER BY 1) AS keys;
+    END IF;
+
+    IF messages IS NOT NULL THEN
+        INSERT INTO duly.commit_log (tenant, events, at_ms) VALUES (unit_tenant, event_count, now_at)
+        RETURNING id INTO new_commit;
+        INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, subject, stream, stream_version,
+                                  handler, chain, trace, body)
+        SELECT new_commit, m.place - 1, m.id, unit_tenant, m.kind, m.name, m.version, m.subject, m.stream,
+               m.stream_version, m.handler, m.chain, m.trace, m.body
+          FROM unnest(messages) WITH ORDINALITY AS m (id, kind, name, version, subject, stream, stream_version, handler,
+                                                      chain, trace, body, place);
+        IF personal IS NOT NULL THEN
+            INSERT INTO duly.personal (message_id, tenant, subject, body)
+            SELECT p.message_id, unit_tenant, p.subject, p.body FROM unnest(personal) AS p
+            ON CONFLICT (message_id) DO NOTHING;
+        END IF;
+        -- unnest keeps the order, and with it the ids follow the order of the promises.
+        IF promises IS NOT NULL THEN
+            INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
+            SELECT p.subscriber, p.bucket, p.lane, new_commit, p.ordinal FROM unnest(promises) AS p;
+        END IF;
+    END IF;
+
+    IF intents IS NOT NULL THEN
+        WITH fresh AS (
+            INSERT INTO duly.effect (id, tenant, type, channel, gateway, key, digest, state, handler, chain, trace,
+                                     requested_ms, changed_ms, due_ms)
+            SELECT i.id, unit_tenant, i.type, i.channel, i.gateway, i.key, i.digest, 'requested', i.handler, i.chain,
+                   i.trace, now_at, now_at, now_at
+              FROM unnest(intents) AS i
+            ON CONFLICT (id) DO NOTHING
+            RETURNING id
+        )
+        -- DO NOTHING again: of two requests of one effect in one change, the first stands.
+        INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, summary, content_type, body)
+        SELECT i.id, unit_tenant, i.subject, i.recipient, i.summary, i.content_type, i.body
+          FROM unnest(intents) WITH ORDINALITY AS i (id, type, channel, gateway, key, digest, handler, chain, trace, subject,
+                                                     recipient, summary, content_type, body, place)
+         WHERE i.id IN (SELECT fresh.id FROM fresh)
+         ORDER BY i.place
+        ON CONFLICT (effect_id) DO NOTHING;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+        IF inserted < cardinality(intents) THEN
+            INSERT INTO duly.anomaly (tenant, kind, about, detail, at_ms)
+            SELECT unit_tenant, 'effect requested again with another body', i.id,
+                   format('%s requested %s again, with digest %s; the first request, %s, stands.',
+                          i.handler, i.type, i.digest, e.digest),
+                   now_at
+              FROM unnest(intents) AS i CROSS JOIN LATERAL (
+                   SELECT found.digest FROM duly.effect AS found WHERE found.id = i.id LIMIT 1) AS e
+             WHERE e.digest <> i.digest;
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$$;

@@ -1,0 +1,90 @@
+"""The unit of work as the parameters of a handler see it.
+
+Architecture invariant: a `Repository`, `Effects` or `Sql` knows this view and never the unit of work itself, which
+knows the routes, which know handlers, which take these parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+from duly.domain.aggregate import Aggregate
+from duly.messages.catalog import Catalog
+from duly.messages.envelope import Envelope
+from duly.messages.message import Effect
+from duly.ports.change import Intent
+from duly.ports.gateway import Gateway
+from duly.ports.store import OpenTransaction, Reading
+from duly.work.aggregate_type import AggregateType
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Handling:
+    """The call of one handler: what it hears, its names, and how many things it has made so far."""
+
+    __slots__ = ("_effects", "_messages", "cause", "handler", "identity")
+
+    def __init__(self, cause: Envelope, *, handler: str, identity: str) -> None:
+        """*handler* is its present stored name, *identity* the oldest one, from which ids are derived."""
+        self.cause = cause
+        self.handler = handler
+        self.identity = identity
+        self._messages = -1
+        self._effects = -1
+
+    def next_message(self) -> int:
+        """The ordinal of the next message that this call makes, from 0."""
+        self._messages += 1
+        return self._messages
+
+    def next_effect(self) -> int:
+        """The ordinal of the next effect without a key of its own, from 0."""
+        self._effects += 1
+        return self._effects
+
+
+class Scope(Protocol):
+    """What is open to a handler while it runs: one tenant, one transaction."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose data it is."""
+
+    @property
+    def store(self) -> Reading:
+        """What was committed."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """All message types of the application."""
+
+    def handling(self) -> Handling:
+        """The call under way. Raises `ScopeClosed` when there is none."""
+
+    def gateway(self, effect: type[Effect]) -> Gateway:
+        """The gateway of a type of effect. Raises `NoGateway`."""
+
+    async def load(self, aggregate_type: AggregateType[A], aggregate_id: str) -> A | None:
+        """The aggregate in hand or in the database, or None."""
+
+    async def peek(self, aggregate_type: AggregateType[A], aggregate_id: str) -> A | None:
+        """The committed aggregate, apart from what is in hand."""
+
+    async def load_by(self, aggregate_type: AggregateType[A], field: str, value: str, rows_max: int) -> list[A]:
+        """The aggregates with a value, with what is in hand."""
+
+    def add(self, aggregate_type: AggregateType[Any], aggregate: Aggregate) -> None:
+        """Take a new aggregate in hand."""
+
+    def remove(self, aggregate_type: AggregateType[Any], aggregate: Aggregate) -> None:
+        """Mark an aggregate in hand as removed."""
+
+    def intend(self, intent: Intent) -> None:
+        """Add the intent of an effect."""
+
+    async def sql_transaction(self) -> OpenTransaction:
+        """The open transaction, begun now if it was not."""
+
+    def doom(self, error: BaseException) -> None:
+        """Nothing of this unit of work may be committed, whoever catches *error*."""

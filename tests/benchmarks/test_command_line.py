@@ -1,0 +1,83 @@
+"""`python -m benchmarks` runs what it was asked to run, and keeps it where it was told to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.benchmark import NotRun
+from benchmarks.cli import main
+from benchmarks.places.postgres import PostgresPlace
+
+
+def test_only_runs_the_keys_that_were_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run.json"
+
+    status = main(["--only", "dispatch", "--rounds=1", "--operations=20", f"--folder={tmp_path}", f"--json={out}"])
+
+    assert status == 0
+    assert list(json.loads(out.read_text())) == ["dispatch"]
+    assert json.loads((tmp_path / "results.json").read_text()) == json.loads(out.read_text())
+    assert "dispatch" in (tmp_path / "REPORT.md").read_text()
+    assert (tmp_path / "ratios.svg").exists()
+    said = capsys.readouterr()
+    assert "dispatch" in said.out
+    assert "dispatch: round 1, ours" in said.err
+
+
+@pytest.mark.parametrize("left", ["no JSON", '{"dispatch": {"state": "measured"}}'])
+def test_results_of_another_form_are_written_anew(
+    left: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").write_text(left)
+
+    assert main(["--only", "dispatch", "--rounds=1", "--operations=20", f"--folder={tmp_path}"]) == 0
+
+    assert json.loads((tmp_path / "results.json").read_text())["dispatch"]["rounds"] == 1
+    assert "it is written anew" in capsys.readouterr().err
+
+
+def test_an_unknown_key_is_named_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "commands_oracle_c1"]) == 2
+    said = capsys.readouterr().err
+    assert "No benchmark is called commands_oracle_c1" in said
+    assert "commands_sqlite_c1" in said
+
+
+def test_a_key_of_another_store_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "relay_sqlite_w1", "--store", "postgres"]) == 2
+    assert "Leave out --store" in capsys.readouterr().err
+
+
+def test_the_list_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    keys = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {
+        *("commands_sqlite_c1", "commands_sqlite_c32", "commands_pg_c1", "commands_pg_c32"),
+        *("relay_sqlite_w1", "relay_pg_w1", "dispatch", "effects_sqlite", "effects_pg"),
+        *("latency_sqlite", "import_duly", "cold_start"),
+    } <= set(keys)
+
+
+def test_a_database_that_cannot_be_had_is_not_run_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(place: PostgresPlace) -> None:
+        raise NotRun("no PostgreSQL server: it is somewhere else")
+
+    monkeypatch.setattr(PostgresPlace, "open", refuse)
+
+    status = main(["--store=postgres", "--rounds=1", "--operations=4", f"--folder={tmp_path}"])
+
+    assert status == 0
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert {record["state"] for record in kept.values()} == {"not run"}
+    assert "relay_pg_w1: not run: no PostgreSQL server: it is somewhere else" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rounds", ["0", "-1"])
+def test_fewer_than_one_round_is_refused(rounds: str) -> None:
+    with pytest.raises(SystemExit):
+        main([f"--rounds={rounds}"])

@@ -1,0 +1,54 @@
+"""Every benchmark runs, however briefly, and does at least the work of its floor. Nothing here looks at the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.benchmark import OURS, NotRun
+from benchmarks.catalog import benchmarks
+from benchmarks.places.postgres import PostgresPlace
+from benchmarks.places.sqlite import SqlitePlace
+from benchmarks.rounds import run_rounds
+from benchmarks.sizes import Sizes
+
+SMALL = Sizes(quick=True, operations=20)
+KNOWN = [(benchmark.key, benchmark.store) for benchmark in benchmarks(SMALL, SqlitePlace(), PostgresPlace())]
+
+
+@pytest.fixture
+def sqlite() -> Iterator[SqlitePlace]:
+    place = SqlitePlace()
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresPlace]:
+    place = PostgresPlace()
+    yield place
+    place.close()
+
+
+@pytest.mark.parametrize("key", [key for key, store in KNOWN if store != "postgres"])
+def test_it_runs_without_a_server(key: str, sqlite: SqlitePlace) -> None:
+    run_small(key, sqlite, PostgresPlace())
+
+
+@pytest.mark.parametrize("key", [key for key, store in KNOWN if store == "postgres"])
+def test_it_runs_on_postgresql(key: str, sqlite: SqlitePlace, postgres: PostgresPlace) -> None:
+    try:
+        postgres.open()
+    except NotRun as refusal:
+        pytest.skip(str(refusal))
+    run_small(key, sqlite, postgres)
+
+
+def run_small(key: str, sqlite: SqlitePlace, postgres: PostgresPlace) -> None:
+    (benchmark,) = (one for one in benchmarks(SMALL, sqlite, postgres) if one.key == key)
+
+    (done,) = run_rounds(benchmark, 1, lambda *_: None)
+
+    assert sum(done[OURS].rows.values()) >= done[OURS].operations
+    assert all(comparison.figure.read(done[OURS]) >= 0 for comparison in benchmark.comparisons)

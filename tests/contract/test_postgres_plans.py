@@ -1,0 +1,88 @@
+"""The plans that the hot statements count on: with statistics and without, for known values and for any."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from duly.messages.identity import BUCKETS
+from duly.stores import ledger_scripts, outbox_scripts, sql_store
+from duly.stores.commit_script import SELECT_INBOX
+from duly.stores.placeholders import bind_numbered
+from duly.stores.postgres.address import Connection
+
+FILL = """
+INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, handler, chain, body)
+SELECT n, 0, 'm-' || n, 'acme', 'event', 'shop.E', 1, 'h', '[]', '{}' FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
+SELECT n % 5, n % 32, 'acme/' || n, n, 0 FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.document (tenant, type, id, version, schema, body)
+SELECT 'acme', 'shop.Order', 'o-' || n, 1, 1, '{}' FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.entry (tenant, type, field, value, slot, id)
+SELECT 'acme', 'shop.Order', 'city', 'c-' || n % 2000, 'o-' || n, 'o-' || n FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.inbox (tenant, id, name, digest, token, result, expires_ms)
+SELECT 'acme', 'c-' || n, 'shop.Place', 'd', 't', 'null', 9e12::bigint FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.effect (id, tenant, type, channel, gateway, key, digest, state, handler, chain, requested_ms,
+                         changed_ms, due_ms, lease_ms)
+SELECT 'e-' || n, 'acme', 'duly.sms', 'sms', 'sms', 'k', 'd', s.state, 'h', '[]', 0, 0, duly.now_ms() + n * 1000, n
+  FROM generate_series(1, 20000) AS n,
+       LATERAL (SELECT CASE WHEN n % 100 = 0 THEN 'queued' WHEN n % 1000 = 1 THEN 'attempting' ELSE 'accepted' END)
+               AS s (state);
+INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, summary, content_type, body)
+SELECT 'e-' || n, 'acme', 's', 'r', 's', 'text/plain', '' FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.attempt (effect_id, number, owner, token, key, digest, origin, started_ms)
+SELECT 'e-' || n, 1, 'o', 't', 'k', 'd', 'scheduled', 0 FROM generate_series(1, 20000) AS n;
+"""
+
+PAGES = re.compile(r"Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?")
+
+EFFECTS_PAGE = ledger_scripts.SELECT_EFFECTS.format(where="e.tenant = :tenant")
+
+BUCKET_LIST = f"ARRAY{list(range(BUCKETS))}"
+
+# Statement, its parameters in order as SQL, and how many pages it may touch with 20,000 rows in every table.
+HOT: dict[str, tuple[str, str, int]] = {
+    "document": (sql_store.SELECT_DOCUMENT, "'acme', 'shop.Order', 'o-7'", 10),
+    "documents_by": (sql_store.SELECT_DOCUMENTS_BY, "'acme', 'shop.Order', 'city', 'c-7', 100", 100),
+    "inbox_row": (SELECT_INBOX, "'acme', 'c-7'", 10),
+    "due": (outbox_scripts.SELECT_DUE, f"0, {BUCKET_LIST}, ARRAY[1, 2], 500", 4_000),
+    "due, later": (outbox_scripts.SELECT_DUE, f"19900, {BUCKET_LIST}, ARRAY[1, 2], 500", 500),
+    "claim": (ledger_scripts.SELECT_CLAIMABLE, "'sms', 10", 30),
+    "claimed": (ledger_scripts.SELECT_CLAIMED, "ARRAY['e-1', 'e-2']", 30),
+    "lost": (ledger_scripts.SELECT_LOST, "", 50),
+    "has_lost_attempts": (next(ledger_scripts.has_lost_attempts_script()).text, "", 10),
+    "effects": (EFFECTS_PAGE, "'acme', 50", 700),
+    "attempts": (ledger_scripts.SELECT_ATTEMPTS, "ARRAY['e-1', 'e-2']", 20),
+}
+
+
+@pytest.fixture
+async def filled(postgres_url: str) -> AsyncIterator[Connection]:
+    """A connection to a database with a backlog, of which PostgreSQL has no statistics yet."""
+    connection: Connection = await asyncpg.connect(postgres_url)
+    await connection.execute(FILL)
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+@pytest.mark.parametrize("with_statistics", [False, True], ids=["without_statistics", "with_statistics"])
+async def test_no_hot_statement_touches_more_than_its_rows(
+    filled: Connection, mode: str, with_statistics: bool
+) -> None:
+    if with_statistics:
+        await filled.execute("ANALYZE")
+    await filled.execute(f"SET plan_cache_mode = {mode}")
+    wrong: list[str] = []
+    for number, (name, (text, parameters, pages_max)) in enumerate(HOT.items()):
+        values = f"({parameters})" if parameters else ""
+        await filled.execute(f"PREPARE hot_{number} AS {bind_numbered(text).statement}")
+        rows = await filled.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) EXECUTE hot_{number}{values}")
+        plan = "\n".join(row[0] for row in rows)
+        pages = PAGES.search(plan)
+        if pages is None or sum(map(int, filter(None, pages.groups()))) > pages_max:
+            wrong.append(f"{name} touches more than {pages_max} pages:\n{plan}")
+    assert not wrong, "\n\n".join(wrong)
