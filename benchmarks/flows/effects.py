@@ -13,6 +13,7 @@ from benchmarks.loop import run
 from benchmarks.measured import Measured, Stopwatch
 from benchmarks.places.place import Place
 from benchmarks.subjects.notices import Calls, application, request
+from benchmarks.subjects.waiting import until_drained
 from benchmarks.targets import Target
 
 
@@ -70,8 +71,7 @@ async def _send(url: str, calls: Calls) -> Stopwatch:
     with Stopwatch() as watch:
         await app.start()
         try:
-            await calls.done.wait()
-            await app.until_quiet()
+            await until_drained(app, calls.done)
         except BaseException:
             await app.stop()
             raise

@@ -15,6 +15,7 @@ from benchmarks.loop import run
 from benchmarks.measured import Measured, Stopwatch
 from benchmarks.places.place import Place
 from benchmarks.subjects.ticks import TENANT, Seen, Tick, application
+from benchmarks.subjects.waiting import until_drained
 from benchmarks.targets import Target
 
 COMMANDS_PER_SECOND = 200
@@ -69,8 +70,9 @@ class Latency(Benchmark):
         await application(url, seen, worker=False).migrate()
         async with AsyncExitStack() as stack:
             commanding = await stack.enter_async_context(application(url, seen, worker=not self.apart))
+            working = commanding
             if self.apart:
-                await stack.enter_async_context(application(url, seen, worker=True))
+                working = await stack.enter_async_context(application(url, seen, worker=True))
             # The worker takes its buckets before the first command.
             await asyncio.sleep(0.2)
             loop = asyncio.get_running_loop()
@@ -80,6 +82,5 @@ class Latency(Benchmark):
                     await asyncio.sleep(max(0.0, begun + number / COMMANDS_PER_SECOND - loop.time()))
                     await commanding.execute(Tick(number=number), tenant=TENANT)
                     seen.committed[number] = time.perf_counter()
-                await seen.done.wait()
-            await commanding.until_quiet()
+                await until_drained(working, seen.done)
         return watch, seen.latencies()

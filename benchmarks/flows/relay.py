@@ -13,6 +13,7 @@ from benchmarks.loop import run
 from benchmarks.measured import Measured, Stopwatch
 from benchmarks.places.place import Place
 from benchmarks.subjects.baskets import LINES_PER_BASKET, Packing, baskets, fill
+from benchmarks.subjects.waiting import until_drained
 from benchmarks.targets import Target
 from duly import Duly
 
@@ -87,8 +88,7 @@ async def _drain(url: str, packing: Packing) -> Stopwatch:
     with Stopwatch() as watch:
         await app.start()
         try:
-            await packing.done.wait()
-            await app.until_quiet()
+            await until_drained(app, packing.done)
         except BaseException:
             await app.stop()
             raise
