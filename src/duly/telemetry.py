@@ -27,7 +27,7 @@ def log(level: int, text: str, **facts: object) -> None:
 
 def current_trace() -> str | None:
     """The W3C ``traceparent`` of the current span, to be stored with a message; None without one."""
-    if _tracer is None:
+    if _tracer is None or not trace.get_current_span().get_span_context().is_valid:
         return None
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
@@ -37,7 +37,8 @@ def current_trace() -> str | None:
 @contextmanager
 def span(name: str, facts: Mapping[str, str], *, parent: str | None = None) -> Iterator[None]:
     """A span around one piece of work, continuing the stored *parent* trace when there is one."""
-    if _tracer is None:
+    # Without a provider nobody listens; its no-op spans would cost more than the rest of a small handler.
+    if _tracer is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         yield
         return
     context = propagate.extract({"traceparent": parent}) if parent else None

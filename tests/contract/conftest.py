@@ -13,16 +13,17 @@ import pytest
 
 from duly.stores.memory import MemoryStore
 from duly.stores.postgres import PostgresStore
+from duly.stores.schema_version import NEWEST
 from duly.stores.sqlite import SqliteStore
 from duly.testing.postgres_server import PostgresServer
-from duly.testing.store_exam import Candidate, ExaminedStore
+from duly.testing.store_exam import TABLES, Candidate, ExaminedStore
 
 Another = Callable[[], Awaitable[ExaminedStore]]
 
 
 @pytest.fixture(scope="session")
 def migrated_database(postgres_server: PostgresServer) -> str:
-    """The name of a database with duly's schema, to be copied."""
+    """A database with duly's schema, which the tests use one after another."""
     url = postgres_server.create_database()
 
     async def migrate() -> None:
@@ -33,7 +34,7 @@ def migrated_database(postgres_server: PostgresServer) -> str:
 
     with ThreadPoolExecutor(1) as thread:  # with a loop of its own
         thread.submit(asyncio.run, migrate()).result()
-    return urlsplit(url).path.removeprefix("/")
+    return url
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -50,8 +51,21 @@ def candidate(request: pytest.FixtureRequest, tmp_path: Path) -> Candidate:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer, migrated_database: str) -> str:
-    """A PostgreSQL database of this test's own, with duly's schema."""
-    return postgres_server.create_database(template=migrated_database)
+    """A PostgreSQL database with nothing but duly's schema; emptied, which is quicker than a new one."""
+    name = urlsplit(migrated_database).path.removeprefix("/")
+    postgres_server.run_sql(
+        f"""
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid();
+        DROP SCHEMA public CASCADE;
+        CREATE SCHEMA public;
+        TRUNCATE {", ".join(f"duly.{table}" for table in (*TABLES, "worker", "subscriber"))} RESTART IDENTITY;
+        UPDATE duly.bucket SET owner = NULL, token = NULL, until_ms = 0;
+        UPDATE duly.schema SET version = {NEWEST};
+        """,
+        database=name,
+    )
+    return migrated_database
 
 
 @pytest.fixture

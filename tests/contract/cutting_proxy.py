@@ -29,6 +29,8 @@ class CuttingProxy:
         self._next: Cut | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._let_through = asyncio.Event()
+        self.heard = 0
+        """How often a client has said something: each time it waits for an answer, that is one round trip."""
         self.cuts = 0
         """How many connections were cut."""
         self.delivered_late = asyncio.Event()
@@ -75,6 +77,7 @@ class CuttingProxy:
         answers = asyncio.create_task(_pass_on(server_reader, client))
         try:
             while said := await client_reader.read(65_536):
+                self.heard += 1
                 cut, self._next = self._next, None
                 if cut is not None:
                     self.cuts += 1

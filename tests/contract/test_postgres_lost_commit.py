@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from duly.errors import StoreBusy, StoreUnavailable
-from duly.ports.change import Change, Done, InboxWrite, Promise, Repeat
+from duly.ports.change import Change, Done, InboxWrite, Promise, Repeat, VersionCheck
 from duly.states.effect import Dispatch
 from duly.stores.postgres import PostgresStore, lost_commit
 from duly.testing.postgres_server import PostgresServer
@@ -28,6 +28,7 @@ from duly.testing.store_exam import (
     intent,
     own_all,
     said,
+    unique,
 )
 from tests.contract.cutting_proxy import Cut, CuttingProxy
 from tests.contract.waiting import sessions, until, until_waiting
@@ -35,16 +36,16 @@ from tests.contract.waiting import sessions, until, until_waiting
 ENDS = 40
 """How often a session is ended under commits."""
 
-Make = Callable[[str], Awaitable[PostgresStore]]
+Make = Callable[[str, int], Awaitable[PostgresStore]]
 
 
 @pytest.fixture
 async def opened() -> AsyncIterator[Make]:
-    """Opens stores, with few connections, so that a test knows which one is used."""
+    """Opens stores."""
     stores: list[PostgresStore] = []
 
-    async def open_one(url: str) -> PostgresStore:
-        store = PostgresStore(url, connections_max=2)
+    async def open_one(url: str, connections_max: int) -> PostgresStore:
+        store = PostgresStore(url, connections_max=connections_max)
         await store.open()
         stores.append(store)
         return store
@@ -63,13 +64,13 @@ async def proxy(postgres_server: PostgresServer) -> AsyncIterator[CuttingProxy]:
 @pytest.fixture
 async def direct(postgres_url: str, opened: Make) -> PostgresStore:
     """A store that is connected straight to the server."""
-    return await opened(postgres_url)
+    return await opened(postgres_url, 4)
 
 
 @pytest.fixture
 async def cut_off(postgres_url: str, opened: Make, proxy: CuttingProxy) -> PostgresStore:
-    """A store behind the proxy, which has committed before: its statement is prepared."""
-    store = await opened(proxy.url(postgres_url))
+    """A store behind the proxy. Its one connection, the next to be used, has its statements prepared."""
+    store = await opened(proxy.url(postgres_url), 1)
     await store.commit(change(inbox=command("before"), documents=(document("known"),)))
     return store
 
@@ -285,6 +286,53 @@ async def test_a_read_on_a_connection_that_died_while_idle_takes_another(
         proxy.cut_next(cut)
         assert await is_there(cut_off, "known")
     assert proxy.cuts == 2
+
+
+async def test_a_commit_is_one_round_trip_and_so_is_a_read(
+    cut_off: PostgresStore, direct: PostgresStore, proxy: CuttingProxy
+) -> None:
+    lane = "acme/customer:7"
+    await direct.commit(said("acme/a"))
+    tokens = await own_all(direct)
+    (due,) = await due_rows(direct)
+    everything = change(
+        inbox=command(),
+        delivered=delivered(due, tokens),
+        checks=(VersionCheck(ORDER, "never", 0),),
+        documents=(document("o-1"), document("known", 1)),
+        entries_added=(unique("email", "a@b", "o-1"),),
+        messages=(event(), event()),
+        events=2,
+        promises=(Promise(0, 1, lane, 0), Promise(1, 1, lane, 0)),
+        lanes_locked=(lane,),
+        intents=(intent(),),
+    )
+    trips: dict[str, int] = {}
+
+    async def counted(what: str, call: Callable[[], Awaitable[object]]) -> None:
+        await call()  # prepares its statements
+        before = proxy.heard
+        await call()
+        trips[what] = proxy.heard - before
+
+    before = proxy.heard
+    assert await cut_off.commit(everything) == Done()
+    trips["commit"] = proxy.heard - before
+    await counted("repeat", lambda: cut_off.commit(everything))
+    await counted("document", lambda: cut_off.document(TENANT, ORDER, "known"))
+    await counted("due", lambda: due_rows(cut_off))
+    await counted("select", lambda: cut_off.select("SELECT 1 AS one", {}))
+    await counted("effect", lambda: cut_off.effect(TENANT, "none"))
+    await counted("claim nothing", lambda: claim(cut_off, 0))
+    assert trips == {
+        "commit": 1,
+        "repeat": 1,
+        "document": 1,
+        "due": 1,
+        "select": 3,  # BEGIN READ ONLY, and COMMIT
+        "effect": 4,  # two statements of one moment
+        "claim nothing": 3,
+    }
 
 
 async def test_with_sessions_ended_all_the_time_nothing_acknowledged_is_lost_and_nothing_refused_is_stored(

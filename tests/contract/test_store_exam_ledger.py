@@ -191,7 +191,9 @@ async def test_a_queued_effect_is_due_again_at_its_time(store: ExaminedStore) ->
     await store.end_attempts([ended(claimed, Dispatch.QUEUED, outcome="not sent", reason="busy", wait=5 * SECOND)])
     view = await seen(store, effect_id)
     assert (view.state, view.reason) == (Dispatch.QUEUED, "busy")
-    assert view.next_attempt_at == view.changed_at + 5 * SECOND
+    # The database reads its clock twice in that statement.
+    assert view.next_attempt_at is not None
+    assert abs(view.next_attempt_at - view.changed_at - 5 * SECOND) < SECOND
     assert (await claim(store), await store.due_gateways()) == ([], [])
     assert (await store.unsettled(4 * SECOND), await store.unsettled(6 * SECOND)) == (0, 1)
     store.shift_clock(5_001)

@@ -83,7 +83,6 @@ async def handled(outbox: Outbox, hands: Hands, rows_max: int) -> list[int]:
         poll_interval=timedelta(milliseconds=5),
         deliveries_max=1,
         rows_max=rows_max,
-        on_commit=lambda: None,
     )
     running = asyncio.create_task(relay.run())
     async with asyncio.timeout(10):

@@ -18,7 +18,7 @@ from duly.states.retry import RetrySchedule
 from duly.telemetry import log, span
 from duly.work.contention import CONFLICT_RETRIES_MAX, Contention
 from duly.work.routes import Handler, Routes
-from duly.work.unit_of_work import UnitOfWork, WriteRefused
+from duly.work.unit_of_work import OnCommit, UnitOfWork, WriteRefused
 
 CONFLICT_WAIT: Final = timedelta(seconds=1)
 """How long a lane waits that met nothing but conflicts; that is no failed attempt."""
@@ -56,6 +56,7 @@ class Delivery:
         handler_time_max: timedelta,
         unknown_type_wait: timedelta,
         contention: Contention,
+        on_commit: OnCommit,
     ) -> None:
         self._routes = routes
         self._store = store
@@ -63,6 +64,7 @@ class Delivery:
         self._handler_time_max = handler_time_max
         self._unknown_type_wait = unknown_type_wait
         self._contention = contention
+        self._on_commit = on_commit
 
     async def deliver(self, due: Due, handler: Handler, token: str) -> Fate:
         """Run the handler and commit, completion included. Raises `StoreError` when the store is away."""
@@ -110,11 +112,14 @@ class Delivery:
             try:
                 await work.run(handler, message, due.envelope)
                 hit("relay.before_commit")
-                return await work.commit(
+                verdict = await work.commit(
                     delivered=Delivered(due.row, due.bucket, token, due.subscriber, due.lane, due.attempts > 0)
                 )
             except WriteRefused as refused:
                 return refused.verdict
+        if isinstance(verdict, Done):
+            self._on_commit(work.promised, work.intended)
+        return verdict
 
     async def _failed(self, due: Due, handler: Handler, token: str, error: Exception) -> Fate:
         # Bad input stays bad, however often it is tried.

@@ -31,6 +31,10 @@ class Lanes:
         self._busy: set[LaneKey] = set()
         self._count = 0
 
+    def holds(self, key: LaneKey) -> bool:
+        """Whether rows of a lane are in hand."""
+        return key in self._rows
+
     def in_hand(self) -> list[LaneKey]:
         """The lanes that a fetch leaves out."""
         return list(self._rows)

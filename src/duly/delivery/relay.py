@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Final
 
 from duly.delivery.delivery import Delivery, DeliveryStore, Fate
-from duly.delivery.lanes import Lanes
+from duly.delivery.lanes import Lanes, lane_key
 from duly.errors import StoreError
-from duly.ports.store import Due
+from duly.ports.store import Due, LaneKey
 from duly.telemetry import log
 from duly.work.routes import Handler
+
+SECOND_LOOK_SECONDS: Final = 0.005
+"""How soon the outbox is read again for lanes that were left out of the last reading."""
 
 
 class Relay:
@@ -29,7 +33,6 @@ class Relay:
         poll_interval: timedelta,
         deliveries_max: int,
         rows_max: int,
-        on_commit: Callable[[], None],
     ) -> None:
         self._store = store
         self._delivery = delivery
@@ -39,13 +42,17 @@ class Relay:
         self._poll_seconds = poll_interval.total_seconds()
         self._deliveries_max = deliveries_max
         self._rows_max = rows_max
-        self._on_commit = on_commit
         self._lanes = Lanes()
         self._tokens: dict[int, str] = {}
         self._surplus: set[int] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._stopping = False
+        self._has_more = False
+        """Whether the last fetch has left rows where they were."""
+        self._left_out: set[LaneKey] = set()
+        """Lanes that a fetch has left out, since they were in hand: there may be more of them."""
+        self._second_look: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
         """There may be something to do."""
@@ -125,12 +132,16 @@ class Relay:
         if not buckets or not self._subscribers or room <= 0:
             return False
         # One statement sees one moment: of each lane it shows a beginning, and nothing in front of it is skipped.
-        found = await self._store.due(buckets, list(self._subscribers), self._lanes.in_hand(), room)
+        in_hand = self._lanes.in_hand()
+        self._left_out.update(in_hand)
+        found = await self._store.due(buckets, list(self._subscribers), in_hand, room)
         before = len(self._lanes)
         for due in found:
             if self._tokens.get(due.bucket) == tokens[due.bucket]:
                 self._lanes.offer(due)
-        return len(found) == room and before < len(self._lanes) < self._rows_max
+        taken = len(self._lanes) - before
+        self._has_more = len(found) == room or taken < len(found)
+        return len(found) == room and taken > 0 and len(self._lanes) < self._rows_max
 
     def _start_ready(self) -> None:
         while len(self._running) < self._deliveries_max and not self._stopping:
@@ -144,7 +155,7 @@ class Relay:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._start_ready()
-        if not self._running or len(self._lanes) < self._rows_max // 2:
+        if not self._running or (self._has_more and len(self._lanes) < self._rows_max // 2):
             self.wake()
 
     async def _deliver(self, due: Due) -> None:
@@ -164,6 +175,18 @@ class Relay:
         match fate:
             case Fate.DONE:
                 self._lanes.finish(due)
-                self._on_commit()
+                self._look_again_at(lane_key(due))
             case Fate.LEFT | Fate.LOST:
                 self._lanes.put_back(due)
+
+    def _look_again_at(self, lane: LaneKey) -> None:
+        """Fetch soon if there may be more of a lane that is no longer in hand; many such lanes share one fetch."""
+        if lane not in self._left_out or self._lanes.holds(lane):
+            return
+        self._left_out.discard(lane)
+        if self._second_look is None:
+            self._second_look = asyncio.get_running_loop().call_later(SECOND_LOOK_SECONDS, self._look_now)
+
+    def _look_now(self) -> None:
+        self._second_look = None
+        self.wake()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -49,13 +49,11 @@ class Sender:
         settings: SenderSettings,
         *,
         owner: str,
-        on_record: Callable[[], None],
     ) -> None:
         self.gateway = gateway
         self._store = store
         self._settings = settings
         self._owner = owner
-        self._on_record = on_record
         self._calls: set[asyncio.Task[None]] = set()
         self._ended: list[tuple[Ended, asyncio.Future[None]]] = []
         self._woken = asyncio.Event()
@@ -149,7 +147,6 @@ class Sender:
             self._has_ended.set()
             await asyncio.shield(recorded)
             hit("sender.after_record")
-            self._on_record()
 
     async def _call(self, claim: Claimed, begun: float) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -231,7 +228,9 @@ class Senders:
             sender.stop()
 
     async def run(self) -> None:
-        """Run every sender, wake those with something due, and sweep."""
+        """Run every sender, wake those with something due, and sweep. Without gateways there is nothing to do."""
+        if not self._senders:
+            return
         async with asyncio.TaskGroup() as group:
             for sender in self._senders.values():
                 group.create_task(sender.run(), name=f"duly-sender-{sender.gateway.name}")

@@ -80,7 +80,7 @@ class Duly:
             self._store,
             inbox_keep=self.settings.inbox_keep,
             checks=checks,
-            on_commit=self._wake,
+            on_commit=self._committed,
             contention=self._contention,
         )
         self._queries = QueryBus(self._routes, self._store)
@@ -173,7 +173,7 @@ class Duly:
     async def unpark(self, parked_id: int, tenant: str | None = None) -> bool:
         """Put a parked message back at the end of its lane; False when this tenant has none with this id."""
         done = await self._store.unpark(checked_tenant(self._scope(tenant)), parked_id)
-        self._wake()
+        self._committed(promised=done, intended=False)
         return done
 
     async def until_quiet(
@@ -206,9 +206,9 @@ class Duly:
     def _tables(self) -> list[str]:
         return [statement for module in self._modules for statement in module.tables]
 
-    def _wake(self) -> None:
+    def _committed(self, promised: bool, intended: bool) -> None:
         if self._worker is not None:
-            self._worker.wake()
+            self._worker.committed(promised, intended)
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -35,6 +35,7 @@ class Worker:
             handler_time_max=settings.handler_time_max,
             unknown_type_wait=settings.unknown_type_wait,
             contention=contention,
+            on_commit=self.committed,
         )
         self._relay = Relay(
             store,
@@ -45,7 +46,6 @@ class Worker:
             poll_interval=settings.poll_interval,
             deliveries_max=settings.deliveries_max,
             rows_max=settings.rows_max,
-            on_commit=self.wake,
         )
         sender_settings = SenderSettings(
             poll_interval=settings.poll_interval,
@@ -55,15 +55,17 @@ class Worker:
         )
         self._senders = Senders(
             store,
-            [Sender(store, gateway, sender_settings, owner=self.owner, on_record=self.wake) for gateway in gateways],
+            [Sender(store, gateway, sender_settings, owner=self.owner) for gateway in gateways],
             sender_settings,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
-    def wake(self) -> None:
-        """There may be something to do."""
-        self._relay.wake()
-        self._senders.wake()
+    def committed(self, promised: bool, intended: bool) -> None:
+        """A commit in this process has promised deliveries, or requested effects."""
+        if promised:
+            self._relay.wake()
+        if intended:
+            self._senders.wake()
 
     def start(self) -> None:
         """Begin, in the running event loop."""

@@ -1,7 +1,8 @@
 """A change as statements, apart from any driver. What the verdict is not `Done` for must be rolled back.
 
-Order: id row; outbox row under its token; all documents read or written, in key order; entries; documents; messages;
-promises; intents. The same order everywhere is what keeps two commits from waiting for each other.
+Order: id row; outbox row under its token; versions of the documents that were read or changed; documents; entries;
+messages; promises; intents, each in the order of their keys. SQLite runs it as it is; PostgreSQL has the same steps in
+one function (schema/postgres_0001.sql), with locks.
 """
 
 from __future__ import annotations
@@ -126,8 +127,8 @@ def commit_script(change: Change) -> Script[Verdict]:
             return void
     refusal = (
         (yield from _check_versions(change))
-        or (yield from _write_entries(change))
         or (yield from _write_documents(change))
+        or (yield from _write_entries(change))
     )
     if refusal is not None:
         return refusal
@@ -204,16 +205,14 @@ def _complete(delivered: Delivered) -> Script[Verdict | None]:
 
 
 def _check_versions(change: Change) -> Script[Verdict | None]:
-    expected = {(write.type, write.id): write.expected for write in change.documents}
+    # A new document needs no look: its insert says whether there is one.
+    expected = {(write.type, write.id): write.expected for write in change.documents if write.expected}
     expected |= {(check.type, check.id): check.expected for check in change.checks}
     for (type_name, document_id), version in sorted(expected.items()):
         found = yield Statement(LOCK_DOCUMENT, {"tenant": change.tenant, "type": type_name, "id": document_id})
         present: int = found.rows[0][0] if found.rows else 0
         if present != version:
-            is_new = version == 0 and any(
-                (write.type, write.id) == (type_name, document_id) for write in change.documents
-            )
-            return Exists(type_name, document_id) if is_new else Conflict(type_name, document_id)
+            return Conflict(type_name, document_id)
     return None
 
 

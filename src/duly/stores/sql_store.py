@@ -19,14 +19,15 @@ T = TypeVar("T")
 SELECT_DOCUMENT: Final = (
     "SELECT id, version, schema, body FROM duly.document WHERE tenant = :tenant AND type = :type AND id = :id"
 )
-# The slot is the id, or there is one row: so this is the order of ids, and the primary key's. Every entry has its
-# document; a LEFT JOIN keeps PostgreSQL, without statistics, from going through all documents of the type instead.
+# The slot is the id, or there is one row: so this is the order of ids, and the primary key's. The LEFT JOIN, and the
+# whole key out of the subquery, leave PostgreSQL one way, by primary key; else, without statistics, it goes through all
+# documents of the type.
 SELECT_DOCUMENTS_BY: Final = """
 SELECT d.id, d.version, d.schema, d.body
-  FROM (SELECT slot, id FROM duly.entry
+  FROM (SELECT tenant, type, slot, id FROM duly.entry
          WHERE tenant = :tenant AND type = :type AND field = :field AND value = :value
          ORDER BY slot LIMIT :rows_max) AS e
-  LEFT JOIN duly.document AS d ON d.tenant = :tenant AND d.type = :type AND d.id = e.id
+  LEFT JOIN duly.document AS d ON d.tenant = e.tenant AND d.type = e.type AND d.id = e.id
  ORDER BY e.slot
 """
 
@@ -60,7 +61,7 @@ def documents_by_script(
         SELECT_DOCUMENTS_BY,
         {"tenant": tenant, "type": type_name, "field": field, "value": value, "rows_max": rows_max},
     )
-    return [StoredDocument(*row) for row in found.rows]
+    return [StoredDocument(*row) for row in found.rows if row[0] is not None]
 
 
 class SqlStore:

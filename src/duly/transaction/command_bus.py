@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, TypeVar, cast
 from uuid import uuid4
@@ -31,7 +30,7 @@ from duly.telemetry import current_trace, log, span
 from duly.transaction.door import FieldChecks
 from duly.work.contention import CONFLICT_RETRIES_MAX, Contention
 from duly.work.routes import CommandRoute, Routes
-from duly.work.unit_of_work import UnitOfWork, WriteRefused
+from duly.work.unit_of_work import OnCommit, UnitOfWork, WriteRefused
 
 R = TypeVar("R")
 
@@ -58,7 +57,7 @@ class CommandBus:
         *,
         inbox_keep: timedelta,
         checks: FieldChecks,
-        on_commit: Callable[[], None],
+        on_commit: OnCommit,
         contention: Contention,
     ) -> None:
         self._routes = routes
@@ -169,7 +168,7 @@ class CommandBus:
             return await self._what_the_inbox_says(execution, error), None
         if isinstance(verdict, Done):
             hit("command.after_commit")
-            self._on_commit()
+            self._on_commit(work.promised, work.intended)
         return verdict, result
 
     async def _what_the_inbox_says(self, execution: Execution, error: Exception) -> Repeat:

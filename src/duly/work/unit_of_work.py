@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -25,6 +26,9 @@ from duly.work.routes import Handler, Publisher, Routes
 from duly.work.scope import Handling
 
 A = TypeVar("A", bound=Aggregate)
+
+OnCommit: TypeAlias = Callable[[bool, bool], None]
+"""Told of a commit: whether it promised deliveries, and whether it requested effects."""
 
 
 class _Heard(msgspec.Struct, frozen=True):
@@ -295,6 +299,16 @@ class UnitOfWork:
         else:
             await self._transaction.rollback()
         return verdict
+
+    @property
+    def promised(self) -> bool:
+        """Whether it has promised deliveries."""
+        return bool(self._heard)
+
+    @property
+    def intended(self) -> bool:
+        """Whether it has requested effects."""
+        return bool(self._intents)
 
     def check_unchanged(self) -> None:
         """Raises `ReadOnlyUse` if a query has changed something."""

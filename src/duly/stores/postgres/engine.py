@@ -7,10 +7,11 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from duly.errors import StoreError
 from duly.ports.change import Change, Conflict, Verdict
 from duly.stores.postgres.address import Connection, checked_url, without_password
 from duly.stores.postgres.arrays import COMMIT_UNIT, Arguments, arguments_of, verdict_of
-from duly.stores.postgres.failures import REFUSED, DriverError, code_of, is_lost, is_transient, store_error
+from duly.stores.postgres.failures import READ_ONLY, REFUSED, DriverError, code_of, is_lost, is_transient, store_error
 from duly.stores.postgres.lost_commit import resolve
 from duly.stores.postgres.pool import ConnectionPool
 from duly.stores.postgres.running import ANSWER_SECONDS_MAX, run_script
@@ -68,7 +69,7 @@ class PostgresEngine:
         try:
             return await again_when_transient(once)
         except DriverError as error:
-            raise store_error(error, self.url) from error
+            raise self._store_error(error) from error
 
     async def commit(self, change: Change) -> Verdict:
         """Commit a change in one round trip. Raises `StoreError`."""
@@ -86,7 +87,12 @@ class PostgresEngine:
             if is_lost(error):
                 await resolve(self.pool, self.url, change.tenant, change.inbox, error)
                 return verdict_of(None)
-            raise store_error(error, self.url) from error
+            raise self._store_error(error) from error
+
+    def _store_error(self, error: BaseException) -> StoreError:
+        if code_of(error) == READ_ONLY:
+            self.pool.forget_idle()  # after a fail-over, the next connection may find the new primary
+        return store_error(error, self.url)
 
 
 async def commit_unit(connection: Connection, arguments: Arguments) -> Verdict:
@@ -105,7 +111,7 @@ async def in_transaction(connection: Connection, begin: str, work: Callable[[], 
     try:
         result = await work()
     except Exception as error:
-        if not is_lost(error):
+        if not (is_lost(error) or connection.is_closed()):
             await connection.execute("ROLLBACK", timeout=ANSWER_SECONDS_MAX)
         raise
     await connection.execute("COMMIT", timeout=ANSWER_SECONDS_MAX)

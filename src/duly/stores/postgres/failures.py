@@ -25,10 +25,11 @@ REFUSED: Final = "DU001"
 """The database's ``duly.refuse``: the error's detail is a verdict."""
 
 LOCK_NOT_GRANTED: Final = "55P03"
+READ_ONLY: Final = "25006"
 
-_LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+_LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 _RUN_AGAIN: Final = frozenset({"40001", "40P01", "23505"})
-_NOT_ITS_FAULT: Final = ("08", "53", "57", "58", "XX", "40", "25P03", LOCK_NOT_GRANTED)
+_NOT_ITS_FAULT: Final = ("08", "53", "57", "58", "XX", "40", "25P03", "25P04", LOCK_NOT_GRANTED)
 _NOTHING: Final = "Nothing of this change was stored."
 _ARGUMENT: Final = re.compile(r"query argument \$(?P<number>\d+)")
 _EXPECTED: Final = re.compile(r"\((expected [^()]*|value out of [^()]*)\)\s*$")
@@ -81,7 +82,7 @@ def _from_server(error: asyncpg.PostgresError, url: str) -> StoreError:
             return StoreUnavailable(
                 f"{url} has no connection left: {said}. Raise max_connections there, or lower connections_max here."
             )
-        case "25006":
+        case code if code == READ_ONLY:
             return StoreReadOnly(
                 f"{url} does not accept writes: {said}. Connect to the primary; look at default_transaction_read_only."
             )
@@ -120,7 +121,7 @@ def user_sql_error(
         )
     if isinstance(error, asyncpg.PostgresError):
         code = code_of(error)
-        if code.startswith(_NOT_ITS_FAULT) or (code == "25006" and not selecting):
+        if code.startswith(_NOT_ITS_FAULT) or (code == READ_ONLY and not selecting):
             return store_error(error, url)
         hint = " An earlier statement of this transaction failed." if code == "25P02" else ""
         return UserSqlError(

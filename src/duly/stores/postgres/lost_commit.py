@@ -50,15 +50,19 @@ async def _ask(pool: ConnectionPool, tenant: str, inbox: InboxWrite) -> bool | N
     wait = RESOLVE_WAIT_SECONDS
     while True:
         try:
-            async with pool.lend() as connection, connection.transaction():
-                return await run_script(connection, tombstone_script(tenant, inbox))
+            # Apart from the pool: of its connections, all may be waiting here for the answer.
+            connection = await pool.connect_apart()
+            try:
+                async with connection.transaction():
+                    return await run_script(connection, tombstone_script(tenant, inbox))
+            finally:
+                connection.terminate()
         except StoreUnavailable:
             pass
         except DriverError as error:
             # A lock that is not granted: the execution is under way still.
             if not (is_lost(error) or is_transient(error) or code_of(error) == LOCK_NOT_GRANTED):
                 raise
-            pool.forget_idle()
         if time.monotonic() + wait > deadline:
             return None
         await asyncio.sleep(wait)

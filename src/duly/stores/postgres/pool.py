@@ -101,7 +101,10 @@ class ConnectionPool:
 
     async def _ready(self) -> Connection:
         self._check_process()  # closed while we waited?
-        connection = self._pop_idle() or await self._connect()
+        connection = self._pop_idle()
+        if connection is None:
+            connection = await self.connect_apart()
+            self._shifts[connection] = 0
         if self._shifts[connection] != self.clock_shift_ms:
             await self._shift(connection)
         return connection
@@ -114,13 +117,12 @@ class ConnectionPool:
             del self._shifts[connection]
         return None
 
-    async def _connect(self) -> Connection:
+    async def connect_apart(self) -> Connection:
+        """A new connection that is not the pool's; whoever asks for it ends it. Raises `StoreError`."""
         try:
-            connection = await connect(self._url)
+            return await connect(self._url)
         except DriverError as error:
             raise store_error(error, self._shown_url) from error
-        self._shifts[connection] = 0
-        return connection
 
     async def _shift(self, connection: Connection) -> None:
         try:

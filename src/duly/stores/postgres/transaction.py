@@ -62,10 +62,13 @@ class PostgresTransaction:
         self._is_open = True
 
     async def end(self) -> None:
-        """Roll back what is open, and make the connection as new. Raises asyncpg's errors."""
+        """Roll back what is open, and make the connection as new; one that fails at it is thrown away."""
         await self.rollback()
         if not self._connection.is_closed():
-            await self._engine.pool.reset(self._connection)
+            try:
+                await self._engine.pool.reset(self._connection)
+            except DriverError:  # what was committed stays so
+                self._connection.terminate()
 
     async def write(self, change: Change) -> Verdict:
         """Write a part of the change. A verdict other than `Done` takes back everything, and ends the transaction."""
@@ -126,7 +129,7 @@ class PostgresTransaction:
         await self._transaction.commit()
 
     async def rollback(self) -> None:
-        """Take back everything. Raises `StoreUnavailable` only after the connection is gone, and everything with it."""
+        """Take back everything. A connection that is lost meanwhile takes everything back too."""
         if not self._is_open:
             return
         self._is_open = False
