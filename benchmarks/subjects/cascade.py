@@ -54,7 +54,7 @@ class AcceptingStore(MemoryStore):
     async def is_empty(self) -> bool:
         return False
 
-    async def check_schema(self) -> None:
+    async def check_schema(self, tables: Sequence[str] = ()) -> None:
         """There is none."""
 
     async def subscribe(self, subscriptions: Sequence[Subscription]) -> dict[str, int]:

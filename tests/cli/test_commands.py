@@ -57,7 +57,8 @@ def test_migrate_sets_a_database_up_and_then_has_nothing_to_do(folder: Path) -> 
 
 def test_migrate_by_application_also_makes_its_own_tables(folder: Path) -> None:
     done = duly(folder, "migrate", "desk:app", "--json")
-    assert json.loads(done.stdout)["done"] == ["duly schema version 1"]
+    assert json.loads(done.stdout)["done"] == ["duly schema version 1", "CREATE TABLE IF NOT EXISTS visit (page TEXT)"]
+    assert json.loads(duly(folder, "migrate", "desk:app", "--json").stdout)["done"] == []
     connection = sqlite3.connect(folder / "desk.db")
     assert connection.execute("SELECT count(*) FROM visit").fetchone() == (0,)
     connection.close()

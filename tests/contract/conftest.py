@@ -57,9 +57,10 @@ def postgres_url(postgres_server: PostgresServer, migrated_database: str) -> str
         f"""
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND pid <> pg_backend_pid();
+        SELECT pg_stat_reset();
         DROP SCHEMA public CASCADE;
         CREATE SCHEMA public;
-        TRUNCATE {", ".join(f"duly.{table}" for table in (*TABLES, "worker", "subscriber"))} RESTART IDENTITY;
+        TRUNCATE {", ".join(f"duly.{table}" for table in (*TABLES, "worker", "subscriber", "module_table"))} RESTART IDENTITY;
         UPDATE duly.bucket SET owner = NULL, token = NULL, until_ms = 0;
         UPDATE duly.schema SET version = {NEWEST};
         """,

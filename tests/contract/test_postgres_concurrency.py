@@ -29,7 +29,7 @@ from duly.testing.store_exam import (
     said,
     unique,
 )
-from tests.contract.waiting import until_waiting
+from tests.contract.waiting import sessions, until, until_waiting
 
 PAIRS = 200
 
@@ -43,10 +43,25 @@ async def store(make_postgres: Callable[[], PostgresStore]) -> AsyncIterator[Pos
     await opened.close()
 
 
-async def deadlocks(store: PostgresStore) -> int:
-    """How many deadlocks PostgreSQL has broken in this database."""
-    (row,) = await store.select("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()", {})
-    return int(str(row["deadlocks"]))
+@pytest.fixture
+async def deadlocks(
+    store: PostgresStore, make_postgres: Callable[[], PostgresStore]
+) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """How many deadlocks PostgreSQL has broken in this database. Ends the store's sessions: then they report theirs."""
+    observer = make_postgres()
+    await observer.open()
+
+    async def is_alone() -> bool:
+        return await sessions(observer) == 0
+
+    async def count() -> int:
+        await store.close()
+        await until(is_alone, "the end of the sessions")
+        (row,) = await observer.select("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()", {})
+        return int(str(row["deadlocks"]))
+
+    yield count
+    await observer.close()
 
 
 async def all_of(*commits: Awaitable[Verdict]) -> list[str]:
@@ -103,7 +118,9 @@ async def test_of_concurrent_claims_of_a_unique_value_one_is_done_and_the_others
         assert await all_of(*map(store.commit, claims)) == ["Done"] + ["Taken"] * 4
 
 
-async def test_two_who_read_what_the_other_writes_never_both_succeed(store: PostgresStore) -> None:
+async def test_two_who_read_what_the_other_writes_never_both_succeed(
+    store: PostgresStore, deadlocks: Callable[[], Awaitable[int]]
+) -> None:
     names = [f"{side}-{pair:03}" for pair in range(PAIRS) for side in "ab"]
     await store.commit(change(documents=tuple(map(document, names))))
 
@@ -116,10 +133,12 @@ async def test_two_who_read_what_the_other_writes_never_both_succeed(store: Post
             store.commit(reads_one_writes_the_other(one, other)), store.commit(reads_one_writes_the_other(other, one))
         )
         assert named == ["Conflict", "Done"]
-    assert await deadlocks(store) == 0
+    assert await deadlocks() == 0
 
 
-async def test_two_who_create_what_the_other_found_absent_never_both_succeed(store: PostgresStore) -> None:
+async def test_two_who_create_what_the_other_found_absent_never_both_succeed(
+    store: PostgresStore, deadlocks: Callable[[], Awaitable[int]]
+) -> None:
     def finds_none_creates(absent: str, created: str) -> Change:
         return change(checks=(VersionCheck(ORDER, absent, 0),), documents=(document(created),))
 
@@ -127,10 +146,12 @@ async def test_two_who_create_what_the_other_found_absent_never_both_succeed(sto
         one, other = f"a-{pair:03}", f"b-{pair:03}"
         named = await all_of(store.commit(finds_none_creates(one, other)), store.commit(finds_none_creates(other, one)))
         assert named == ["Conflict", "Done"]
-    assert await deadlocks(store) == 0
+    assert await deadlocks() == 0
 
 
-async def test_crossing_writes_wait_for_each_other_and_never_deadlock(store: PostgresStore) -> None:
+async def test_crossing_writes_wait_for_each_other_and_never_deadlock(
+    store: PostgresStore, deadlocks: Callable[[], Awaitable[int]]
+) -> None:
     names = [f"o-{number}" for number in range(6)]
     await store.commit(change(documents=tuple(map(document, names))))
     seeded = random.Random(7)
@@ -148,12 +169,14 @@ async def test_crossing_writes_wait_for_each_other_and_never_deadlock(store: Pos
 
     writers = [random.Random(seeded.random()) for _ in range(6)]
     assert sum(await asyncio.gather(*map(transfer, writers))) == 150
-    found = [await store.document(TENANT, ORDER, name) for name in names]
-    assert sum(one.version - 1 for one in found if one is not None) == 300
-    assert await deadlocks(store) == 0
+    after = [await store.document(TENANT, ORDER, name) for name in names]
+    assert sum(one.version - 1 for one in after if one is not None) == 300
+    assert await deadlocks() == 0
 
 
-async def test_a_commit_that_loses_a_deadlock_runs_again(store: PostgresStore) -> None:
+async def test_a_commit_that_loses_a_deadlock_runs_again(
+    store: PostgresStore, deadlocks: Callable[[], Awaitable[int]]
+) -> None:
     await store.commit(change(documents=(document("a"), document("b"))))
     async with store.begin() as mine:  # takes its locks in the wrong order, as a user's own SQL may
         await mine.execute("SET deadlock_timeout = '1h'", {})  # so that the commit is the one that gives way
@@ -163,6 +186,7 @@ async def test_a_commit_that_loses_a_deadlock_runs_again(store: PostgresStore) -
         await mine.execute("UPDATE duly.document SET body = '[]' WHERE id = 'a'", {})
         await mine.commit()
     assert await theirs == Done()
+    assert await deadlocks() == 1
 
 
 # Lanes and buckets.
@@ -189,7 +213,7 @@ async def test_commits_that_share_a_lane_are_numbered_one_after_the_other(store:
 
 
 async def test_commits_of_many_writers_leave_each_shared_lane_in_the_order_of_its_commits(
-    store: PostgresStore, make_postgres: Callable[[], PostgresStore]
+    store: PostgresStore, make_postgres: Callable[[], PostgresStore], deadlocks: Callable[[], Awaitable[int]]
 ) -> None:
     lanes = [f"acme/customer:{number}" for number in range(3)]
     seeded = random.Random(11)
@@ -211,7 +235,7 @@ async def test_commits_of_many_writers_leave_each_shared_lane_in_the_order_of_it
     await writers
     await observer.close()
     assert all(rows == sorted(rows) for rows in seen.values())
-    assert await deadlocks(store) == 0
+    assert await deadlocks() == 0
 
 
 async def test_a_thief_waits_for_a_completion_under_way_and_the_next_one_is_void(

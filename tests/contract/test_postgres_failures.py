@@ -169,16 +169,14 @@ async def test_sessions_are_named_after_duly_and_keep_to_their_limits(store: Pos
     assert list(row.values()) == ["duly", "5s", "1min", "read committed"]
 
 
-async def test_the_databases_own_isolation_level_does_not_matter(
-    postgres_server: PostgresServer, postgres_url: str
-) -> None:
-    name = urlsplit(postgres_url).path.removeprefix("/")
+async def test_the_databases_own_isolation_level_does_not_matter(postgres_server: PostgresServer) -> None:
+    url = postgres_server.create_database()
+    name = urlsplit(url).path.removeprefix("/")
     postgres_server.run_sql(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
-    store = PostgresStore(postgres_url)
+    store = PostgresStore(url)
     await store.open()
-    assert await store.select("SELECT current_setting('transaction_isolation') AS level", {}) == [
-        {"level": "read committed"}
-    ]
+    level = await store.select("SELECT current_setting('transaction_isolation') AS level", {})
+    assert level == [{"level": "read committed"}]
     await store.close()
 
 

@@ -200,6 +200,22 @@ async def test_a_database_that_is_not_migrated_says_what_to_run(tmp_path: Path) 
             raise AssertionError("not reached")
 
 
+async def test_a_modules_new_table_asks_for_a_migration_that_names_the_application(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    async with Duly(modules=[desk], store=url):
+        pass
+    wider = Module("desk", tables=("CREATE TABLE visit (page TEXT)",))
+    with pytest.raises(
+        SchemaOutdated, match=r"CREATE TABLE visit \(page TEXT\)\. Run: duly migrate module:application"
+    ):
+        async with Duly(modules=[wider], store=url):
+            raise AssertionError("not reached")
+    app = Duly(modules=[wider], store=url)
+    assert await app.migrate() == ["CREATE TABLE visit (page TEXT)"]
+    async with app:
+        await app.until_quiet()
+
+
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "shop.db"
     path.write_text("this is no database, but a text of more than a hundred bytes " * 5)

@@ -169,10 +169,10 @@ class Schema(Protocol):
     """The database's form."""
 
     async def migrate(self, tables: Sequence[str]) -> list[str]:
-        """Bring the schema up to date and run the modules' own *tables* statements; what was done, a line each."""
+        """Bring the schema up to date; run the modules' own statements that are new; what was done, by line."""
 
-    async def check_schema(self) -> None:
-        """Raises `SchemaMissing`, `SchemaOutdated`, `SchemaTooNew`."""
+    async def check_schema(self, tables: Sequence[str] = ()) -> None:
+        """Raises `SchemaMissing`, `SchemaOutdated` (also when a statement of *tables* was not run), `SchemaTooNew`."""
 
     async def is_empty(self) -> bool:
         """Whether the database is a new, empty SQLite file (which the start may fill without asking)."""

@@ -98,11 +98,11 @@ class Duly:
 
     async def start(self) -> None:
         """Connect, check the schema and begin. Raises `StoreError`."""
-        await self._store.open()
         try:
+            await self._store.open()
             if await self._store.is_empty():
                 await self._store.migrate(self._tables())
-            await self._store.check_schema()
+            await self._store.check_schema(self._tables())
             subscribers = self._routes.all_subscribers()
             numbers = await self._store.subscribe(
                 [Subscription(handler.name, handler.formerly) for handler in subscribers]

@@ -9,7 +9,7 @@ import asyncpg
 
 from duly.stores.postgres import user_sql
 from duly.stores.postgres.address import Connection
-from duly.stores.schema_version import NEWEST, check_version, migrations
+from duly.stores.schema_version import NEWEST, check_version, migrations, table_digests, told
 
 MIGRATION_LOCK_SECONDS_MAX: Final = 60
 """How long one migration waits for another one, or for a table that is in use."""
@@ -25,8 +25,13 @@ async def version_of(connection: Connection) -> int | None:
     return version
 
 
+async def tables_run(connection: Connection) -> list[str]:
+    """Digests of the modules' own statements that were run. Raises asyncpg's errors."""
+    return [row[0] for row in await connection.fetch("SELECT digest FROM duly.module_table")]
+
+
 async def migrate(connection: Connection, tables: Sequence[str], url: str) -> list[str]:
-    """Bring the schema up to date, each step in one transaction, then run *tables*; what was done.
+    """Bring the schema up to date, each step in one transaction, then run what is new of *tables*; what was done.
 
     One migration at a time: a second one waits, and finds nothing to do. Raises `StoreError`, asyncpg's errors.
     """
@@ -44,9 +49,13 @@ async def migrate(connection: Connection, tables: Sequence[str], url: str) -> li
                     await connection.execute("DELETE FROM duly.schema")
                     await connection.execute("INSERT INTO duly.schema (version) VALUES ($1)", migration.number)
                 done.append(f"duly schema version {migration.number}")
+        run_before = set(await tables_run(connection))
         async with connection.transaction():
-            for statement in tables:
-                await user_sql.execute(connection, statement, {}, url=url)
+            for digest, statement in table_digests(tables).items():
+                if digest not in run_before:
+                    await user_sql.execute(connection, statement, {}, url=url)
+                    await connection.execute("INSERT INTO duly.module_table VALUES ($1, $2)", digest, statement)
+                    done.append(told(statement))
         return done
     finally:
         if not connection.is_closed():

@@ -12,9 +12,9 @@ from duly.stores.postgres import user_sql
 from duly.stores.postgres.address import Connection
 from duly.stores.postgres.engine import PostgresEngine, in_transaction
 from duly.stores.postgres.failures import DriverError, store_error
-from duly.stores.postgres.migration import migrate, version_of
+from duly.stores.postgres.migration import migrate, tables_run, version_of
 from duly.stores.postgres.transaction import open_transaction
-from duly.stores.schema_version import check_version
+from duly.stores.schema_version import check_tables, check_version
 from duly.stores.sql_store import SqlStore
 
 CONNECTIONS_MAX: Final = 10
@@ -75,12 +75,14 @@ class PostgresStore(SqlStore):
         """Never: a PostgreSQL database is migrated by an explicit step."""
         return False
 
-    async def check_schema(self) -> None:
-        """Raises unless the schema is the one that the code works with."""
+    async def check_schema(self, tables: Sequence[str] = ()) -> None:
+        """Raises unless the schema is the one that the code works with, the modules' own tables included."""
         check_version(await self._postgres.reading(version_of), self.url)
+        if tables:
+            check_tables(await self._postgres.reading(tables_run), tables, self.url)
 
     async def migrate(self, tables: Sequence[str]) -> list[str]:
-        """Bring the schema up to date, then run the modules' own statements; what was done."""
+        """Bring the schema up to date, then run the modules' own statements that are new; what was done."""
         try:
             async with self._postgres.pool.lend() as connection:
                 return await migrate(connection, tables, self.url)

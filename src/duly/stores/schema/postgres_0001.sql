@@ -7,6 +7,12 @@ CREATE TABLE duly.schema (
     version integer NOT NULL
 );
 
+-- The statements of the modules' own tables that were run here.
+CREATE TABLE duly.module_table (
+    digest    text COLLATE "C" NOT NULL PRIMARY KEY,
+    statement text NOT NULL
+);
+
 CREATE TABLE duly.inbox (
     tenant       text COLLATE "C" NOT NULL,
     id           text COLLATE "C" NOT NULL,

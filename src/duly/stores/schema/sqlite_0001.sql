@@ -1,6 +1,12 @@
 -- Version 1. Times are milliseconds since 1970-01-01T00:00Z, by the database's clock.
 -- AUTOINCREMENT where an id must never be reused after a drain (outbox, commit_log).
 
+-- The statements of the modules' own tables that were run here.
+CREATE TABLE duly_module_table (
+    digest    TEXT NOT NULL PRIMARY KEY,
+    statement TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE duly_inbox (
     tenant      TEXT NOT NULL,
     id          TEXT NOT NULL,

@@ -11,7 +11,7 @@ from duly.errors import StoreError, UserSqlError
 from duly.ports.change import Change, Done, Verdict
 from duly.ports.store import OpenTransaction, SqlRow, SqlValue, StoredDocument
 from duly.stores.commit_script import commit_script
-from duly.stores.schema_version import NEWEST, check_version, migrations
+from duly.stores.schema_version import NEWEST, check_tables, check_version, migrations, table_digests, told
 from duly.stores.sql_store import SqlStore, document_script, documents_by_script
 from duly.stores.sqlite.connection import run_script, run_user_statement
 from duly.stores.sqlite.engine import SqliteEngine
@@ -92,12 +92,14 @@ class SqliteStore(SqlStore):
             lambda: self._sqlite.writer.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
         )
 
-    async def check_schema(self) -> None:
-        """Raises unless the schema is the one that the code works with."""
+    async def check_schema(self, tables: Sequence[str] = ()) -> None:
+        """Raises unless the schema is the one that the code works with, the modules' own tables included."""
         check_version(await self._sqlite.in_writer(lambda: _version(self._sqlite.writer)), self.url)
+        if tables:
+            check_tables(await self._sqlite.in_writer(lambda: _tables_run(self._sqlite.writer)), tables, self.url)
 
     async def migrate(self, tables: Sequence[str]) -> list[str]:
-        """Bring the schema up to date, then run the modules' own statements; what was done."""
+        """Bring the schema up to date, then run the modules' own statements that are new; what was done."""
 
         def work(connection: sqlite3.Connection) -> tuple[list[str], bool]:
             done: list[str] = []
@@ -113,8 +115,12 @@ class SqliteStore(SqlStore):
                 connection.execute("CREATE TABLE IF NOT EXISTS duly_schema (version INTEGER NOT NULL)")
                 connection.execute("DELETE FROM duly_schema")
                 connection.execute("INSERT INTO duly_schema (version) VALUES (?)", (NEWEST,))
-            for statement in tables:
-                _user_statement(connection, statement, {})
+            run_before = set(_tables_run(connection))
+            for digest, statement in table_digests(tables).items():
+                if digest not in run_before:
+                    _user_statement(connection, statement, {})
+                    connection.execute("INSERT INTO duly_module_table VALUES (?, ?)", (digest, statement))
+                    done.append(told(statement))
             return done, True
 
         return await self._sqlite.transact(work)
@@ -186,6 +192,11 @@ def _version(connection: sqlite3.Connection) -> int | None:
     known = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'duly_schema'").fetchone()
     row = connection.execute("SELECT version FROM duly_schema").fetchone() if known else None
     return None if row is None else int(row[0])
+
+
+def _tables_run(connection: sqlite3.Connection) -> list[str]:
+    """Digests of the modules' own statements that were run."""
+    return [row[0] for row in connection.execute("SELECT digest FROM duly_module_table")]
 
 
 def _statements(text: str) -> list[str]:
