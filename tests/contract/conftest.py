@@ -18,6 +18,8 @@ from duly.stores.sqlite import SqliteStore
 from duly.testing.postgres_server import PostgresServer
 from duly.testing.store_exam import TABLES, Candidate, ExaminedStore
 
+EMPTIED = ", ".join(f"duly.{table}" for table in (*TABLES, "worker", "subscriber", "module_table"))
+
 Another = Callable[[], Awaitable[ExaminedStore]]
 
 
@@ -60,7 +62,7 @@ def postgres_url(postgres_server: PostgresServer, migrated_database: str) -> str
         SELECT pg_stat_reset();
         DROP SCHEMA public CASCADE;
         CREATE SCHEMA public;
-        TRUNCATE {", ".join(f"duly.{table}" for table in (*TABLES, "worker", "subscriber", "module_table"))} RESTART IDENTITY;
+        TRUNCATE {EMPTIED} RESTART IDENTITY;
         UPDATE duly.bucket SET owner = NULL, token = NULL, until_ms = 0;
         UPDATE duly.schema SET version = {NEWEST};
         """,
@@ -98,8 +100,6 @@ async def store(another: Another) -> ExaminedStore:
 
 
 @pytest.fixture
-async def second(candidate: Candidate, another: Another, store: ExaminedStore) -> ExaminedStore:
-    """A second store on the same database."""
-    if not candidate.is_shared:
-        pytest.skip("a database in memory has one store")
+async def second(another: Another, store: ExaminedStore) -> ExaminedStore:
+    """A second store on the same database; a database in memory has one only."""
     return await another()

@@ -141,6 +141,7 @@ async def test_each_gateway_claims_its_own(store: ExaminedStore) -> None:
     assert [claimed.effect_id for claimed in found] == [mail]
 
 
+@pytest.mark.parametrize("candidate", ["sqlite", "postgres"], indirect=True)
 async def test_two_senders_at_once_claim_nothing_twice(store: ExaminedStore, second: ExaminedStore) -> None:
     ids = await requested(store, 60)
 

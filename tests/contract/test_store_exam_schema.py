@@ -76,9 +76,8 @@ async def test_a_module_statement_that_fails_is_quoted_and_none_of_them_is_kept(
     await store.close()
 
 
+@pytest.mark.parametrize("bare", ["sqlite", "postgres"], indirect=True)
 async def test_two_migrations_at_once_do_the_work_once(bare: Candidate) -> None:
-    if not bare.is_shared:
-        pytest.skip("a database in memory has one store")
     stores = [await opened(bare) for _ in range(4)]
     done = await asyncio.gather(*(store.migrate(["CREATE TABLE IF NOT EXISTS stock (n INTEGER)"]) for store in stores))
     assert sorted(len(lines) for lines in done) == [0, 0, 0, NEWEST + 1]
@@ -130,11 +129,10 @@ def make_read_only(
     server.run_sql(f'ALTER DATABASE "{database}" RESET ALL')
 
 
+@pytest.mark.parametrize("candidate", ["sqlite", "postgres"], indirect=True)
 async def test_a_database_that_takes_no_writes_says_so_and_can_be_read(
     candidate: Candidate, make_read_only: Callable[[ExaminedStore], None]
 ) -> None:
-    if not candidate.is_shared:
-        pytest.skip("a database in memory is always writable")
     store = await opened(candidate)
     await store.migrate([])
     await store.commit(change(documents=(document(),), intents=(intent(),)))
