@@ -80,9 +80,9 @@ pins: $(STAMP) ## Resolve pyproject.toml and requirements/dev.in anew into requi
 	@rm -rf $(VENV)/pins && $(PY) -m venv $(VENV)/pins
 	@$(subst $(PY),$(VENV)/pins/bin/python,$(PIP)) install uv
 	$(VENV)/pins/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header --extra all pyproject.toml requirements/dev.in -o $(PINS)
+	  --no-header --extra all pyproject.toml requirements/dev.in -o $(PINS)
 	@rm -rf $(VENV)/pins
-	@! grep -nE '://|^ *--(index|extra-index|find-links|trusted)' $(PINS)
+	@! grep -nE '://|^ *--[^h]' $(PINS)
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -20,14 +21,17 @@ from duly.errors import (
     SchemaMissing,
     StoreBusy,
     StoreError,
+    StoreFull,
+    StoreReadOnly,
     StoreUnavailable,
     StoreUrlInvalid,
     UserSqlError,
 )
 from duly.ports.change import Done
 from duly.stores.postgres import PostgresStore, pool
+from duly.stores.postgres.failures import store_error
 from duly.testing.postgres_server import PostgresServer
-from duly.testing.store_exam import ORDER, TENANT, change, command, document
+from duly.testing.store_exam import ORDER, TENANT, change, command, document, unique
 from tests.contract.waiting import sessions, until
 
 
@@ -98,6 +102,36 @@ def test_importing_duly_imports_no_driver() -> None:
 def _python(program: str) -> str:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, capture_output=True, text=True)
     return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (asyncpg.DiskFullError("could not extend file"), StoreFull),
+        (asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT"), StoreReadOnly),
+        (asyncpg.LockNotAvailableError("canceling statement"), StoreBusy),
+        (asyncpg.QueryCanceledError("statement timeout"), StoreBusy),
+        (asyncpg.SerializationError("could not serialize"), StoreBusy),
+        (asyncpg.DeadlockDetectedError("deadlock detected"), StoreBusy),
+        (asyncpg.AdminShutdownError("terminating connection"), StoreUnavailable),
+        (asyncpg.CannotConnectNowError("starting up"), StoreUnavailable),
+        (asyncpg.ConnectionDoesNotExistError("closed in the middle"), StoreUnavailable),
+        (asyncpg.InterfaceError("connection is closed"), StoreUnavailable),
+        (asyncpg.TooManyConnectionsError("too many clients"), StoreUnavailable),
+        (asyncpg.OutOfMemoryError("out of memory"), StoreUnavailable),
+        (asyncpg.PostgresIOError("could not read"), StoreUnavailable),
+        (asyncpg.DataCorruptedError("invalid page"), StoreUnavailable),
+        (asyncpg.InvalidPasswordError("authentication failed"), StoreUnavailable),
+        (asyncpg.UndefinedTableError("relation"), SchemaMissing),
+        (ConnectionResetError("reset by peer"), StoreUnavailable),
+        (TimeoutError(), StoreUnavailable),
+        (asyncpg.NotNullViolationError("null value"), StoreError),
+    ],
+)
+def test_every_failure_has_an_error_of_ours_that_says_what_to_do(error: Exception, ours: type[StoreError]) -> None:
+    found = store_error(error, "postgresql://db/shop")
+    assert type(found) is ours
+    assert "postgresql://db/shop" in str(found)
 
 
 # Connecting.
@@ -343,6 +377,32 @@ async def test_a_failure_on_the_raw_connection_that_was_swallowed_is_no_silent_r
             await raw.execute("SELECT 1 / 0")
         with pytest.raises(StoreError):
             await transaction.commit()
+    assert await store.document(TENANT, ORDER, "o-1") is None
+
+
+async def test_a_failed_statement_that_was_swallowed_is_no_silent_rollback(store: PostgresStore) -> None:
+    async with store.begin() as transaction:
+        await transaction.write(change(documents=(document(),)))
+        with pytest.raises(UserSqlError):
+            await transaction.execute("SELECT 1 / 0", {})
+        with pytest.raises(StoreError, match="An earlier statement of this transaction failed"):
+            await transaction.commit()
+    assert await store.document(TENANT, ORDER, "o-1") is None
+
+
+async def test_a_value_that_was_never_sent_spoils_no_transaction(store: PostgresStore) -> None:
+    async with store.begin() as transaction:
+        await transaction.write(change(documents=(document(),)))
+        with pytest.raises(UserSqlError):
+            await transaction.fetch("SELECT :n::integer AS n", {"n": "seven"})
+        await transaction.commit()
+    assert await store.document(TENANT, ORDER, "o-1") is not None
+
+
+async def test_a_value_too_large_for_an_index_is_told_so(store: PostgresStore) -> None:
+    large = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FFF), k=4_000)))
+    with pytest.raises(StoreError, match="Shorten keys and indexed values"):
+        await store.commit(change(documents=(document(),), entries_added=(unique("email", large, "o-1"),)))
     assert await store.document(TENANT, ORDER, "o-1") is None
 
 

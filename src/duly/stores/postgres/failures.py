@@ -86,6 +86,8 @@ def _from_server(error: asyncpg.PostgresError, url: str) -> StoreError:
             return StoreReadOnly(
                 f"{url} does not accept writes: {said}. Connect to the primary; look at default_transaction_read_only."
             )
+        case "25P02":
+            return StoreError(f"An earlier statement of this transaction failed in {url}. Nothing of it was stored.")
         case code if code == LOCK_NOT_GRANTED:
             return StoreBusy(f"A lock in {url} was not granted in time: {said}. {_NOTHING} It may be sent again.")
         case "57014":

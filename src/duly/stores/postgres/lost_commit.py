@@ -1,7 +1,7 @@
 """What became of a commit whose connection was lost before the answer came.
 
 Asking is not enough: the server may be working still, and the row appear a second later. So a tombstone is put under
-the command's id: that waits for an execution under way, or makes the late one fail (STORAGE.md, section 1).
+the command's id: that waits for an execution under way, or makes the late one fail (docs/adr/0007).
 """
 
 from __future__ import annotations

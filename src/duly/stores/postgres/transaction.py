@@ -54,7 +54,7 @@ class PostgresTransaction:
         self._tenant = ""
         self._inbox: InboxWrite | None = None
         self._is_open = False
-        self._raw_was_used = False
+        self._may_have_failed = False
 
     async def begin(self) -> None:
         """BEGIN. Raises asyncpg's errors."""
@@ -111,8 +111,8 @@ class PostgresTransaction:
 
     async def commit(self) -> None:
         """Commit. A connection lost meanwhile is resolved through the inbox row, if one was written."""
-        if self._raw_was_used:
-            # COMMIT of a transaction that has failed is a rollback without an error; anything else says so.
+        if self._may_have_failed:
+            # COMMIT of a transaction in which a statement failed is a rollback without an error; anything else says so.
             await self._ours(lambda: self._connection.execute("SELECT 1", timeout=ANSWER_SECONDS_MAX))
         try:
             await self._in_turn(self._commit)
@@ -142,7 +142,7 @@ class PostgresTransaction:
     @property
     def raw(self) -> object:
         """The `asyncpg.Connection`, inside this transaction."""
-        self._raw_was_used = True
+        self._may_have_failed = True
         return self._connection
 
     async def _ours(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -155,7 +155,11 @@ class PostgresTransaction:
         async with self._turn:
             if not self._is_open:
                 raise StoreError("The transaction has ended; what it did not commit was taken back.")
-            return await work()
+            try:
+                return await work()
+            except Exception:
+                self._may_have_failed = True
+                raise
 
     def _store_error(self, error: BaseException) -> StoreError:
         if is_lost(error):
