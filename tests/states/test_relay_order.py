@@ -32,9 +32,20 @@ class Outbox:
         self.during_fetch: dict[int, Hook] = {}
         self.fetches = 0
         self.is_empty = asyncio.Event()
+        self.renewals = 0
+        self.renewed = asyncio.Condition()
 
     async def own_buckets(self, owner: str, lease: timedelta, *, let_go: Sequence[int]) -> Ownership:
+        async with self.renewed:
+            self.renewals += 1
+            self.renewed.notify_all()
         return Ownership(dict(self.tokens), self.share)
+
+    async def until_renewed(self) -> None:
+        """Until the relay has asked for its buckets again, and has taken in the answer: it asks a second time."""
+        async with self.renewed:
+            seen = self.renewals
+            await self.renewed.wait_for(lambda: self.renewals >= seen + 2)
 
     async def disown(self, owner: str) -> None: ...
 
@@ -92,11 +103,6 @@ async def handled(outbox: Outbox, hands: Hands, rows_max: int) -> list[int]:
     return hands.handled
 
 
-async def until_renewed() -> None:
-    """Long enough for the relay to ask for its buckets again."""
-    await asyncio.sleep(LEASE.total_seconds() * 2)
-
-
 async def test_nothing_overtakes_a_head_whose_hold_runs_out_during_a_fetch() -> None:
     outbox = Outbox(due_row(1, "a"), due_row(2, "b"), due_row(3, "b"), due_row(4, "a"))
     outbox.on_hold.add("a")
@@ -115,7 +121,7 @@ async def test_nothing_overtakes_a_head_whose_bucket_was_lost_and_taken_anew() -
 
     async def lease_runs_out() -> None:
         outbox.tokens[0] = "token-anew"
-        await until_renewed()
+        await outbox.until_renewed()
 
     hands.before[1] = lease_runs_out
     assert await handled(outbox, hands, rows_max=10) == [1, 2]
@@ -127,7 +133,7 @@ async def test_nothing_is_skipped_in_a_bucket_that_is_gained_during_a_fetch() ->
 
     async def bucket_is_gained() -> None:
         outbox.tokens[1] = "token-1"
-        await until_renewed()
+        await outbox.until_renewed()
 
     outbox.during_fetch[2] = bucket_is_gained
     order = await handled(outbox, Hands(outbox), rows_max=2)
@@ -141,7 +147,7 @@ async def test_nothing_is_skipped_in_a_bucket_that_is_surplus_for_a_while() -> N
 
     async def share_grows() -> None:
         outbox.share = 2
-        await until_renewed()
+        await outbox.until_renewed()
 
     hands.before[2] = share_grows
     order = await handled(outbox, hands, rows_max=2)
