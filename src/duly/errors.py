@@ -137,7 +137,7 @@ class StoreUrlInvalid(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be reached, or the connection was lost; `resolved` tells what is known of the commit."""
+    """The database cannot be reached, or the connection was lost; the text says what is known of the commit."""
 
 
 class StoreReadOnly(StoreError):

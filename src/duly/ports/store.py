@@ -49,7 +49,10 @@ class OpenTransaction(Protocol):
     """A transaction held open for a handler that runs SQL of its own."""
 
     async def write(self, change: Change) -> Verdict:
-        """Write a part of the change; `Done` means written, not committed."""
+        """Write a part of the change; `Done` means written, not committed.
+
+        Any other verdict takes back everything and ends the transaction.
+        """
 
     async def document(self, tenant: str, type_name: str, document_id: str) -> StoredDocument | None:
         """One document as this transaction sees it."""
