@@ -115,9 +115,12 @@ async def scripted(**changes: bytes | Act) -> AsyncIterator[ScriptedSmtp]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class Mailbox:
-    """The handler of an aiosmtpd server: keeps envelopes, and knows one user."""
+    """The handler of an aiosmtpd server: keeps envelopes, and knows one user.
+
+    Without slots: aiosmtpd looks through its members, which Python 3.11.2 cannot do on a dataclass with slots.
+    """
 
     port: int = 0
     envelopes: list[Envelope] = field(default_factory=list)
