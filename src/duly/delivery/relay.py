@@ -51,7 +51,7 @@ class Relay:
         self._has_more = False
         """Whether the last fetch has left rows where they were."""
         self._left_out: set[LaneKey] = set()
-        """Lanes that a fetch has left out, since they were in hand: there may be more of them."""
+        """Lanes that the last fetch has left out, since they were in hand: there may be more of them."""
         self._second_look: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
@@ -133,7 +133,7 @@ class Relay:
             return False
         # One statement sees one moment: of each lane it shows a beginning, and nothing in front of it is skipped.
         in_hand = self._lanes.in_hand()
-        self._left_out.update(in_hand)
+        self._left_out = set(in_hand)
         found = await self._store.due(buckets, list(self._subscribers), in_hand, room)
         before = len(self._lanes)
         for due in found:

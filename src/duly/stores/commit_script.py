@@ -1,8 +1,8 @@
 """A change as statements, apart from any driver. What the verdict is not `Done` for must be rolled back.
 
 Order: id row; outbox row under its token; versions of the documents that were read or changed; documents; entries;
-messages; promises; intents, each in the order of their keys. SQLite runs it as it is; PostgreSQL has the same steps in
-one function (schema/postgres_0001.sql), with locks.
+messages; promises; intents, each in the order of their keys. SQLite runs it as it is; PostgreSQL takes the same
+steps in one function (schema/postgres_0001.sql), with locks, and so in an order of its own (docs/adr/0010).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Module:
     """A bounded context. Wiring is a value: nothing is registered anywhere until it is given to `Duly`.
 
     *messages* are the domain events that other modules may hear inside the transaction, and the commands it offers.
-    *tables* are idempotent statements (``CREATE TABLE IF NOT EXISTS …``) for the module's own SQL tables, run by
+    *tables* are statements (``CREATE TABLE …``) for the module's own SQL tables, each run once, by
     ``duly migrate``.
     """
 
