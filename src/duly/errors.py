@@ -69,6 +69,14 @@ class NoGateway(InvalidInput):
     """No gateway takes this type of effect."""
 
 
+class ReceiptRefused(InvalidInput):
+    """What came in at a receipt route is not signed by its provider, is too old, or cannot be read."""
+
+
+class EffectMoved(InvalidInput):
+    """An operation does not fit the effect's present state."""
+
+
 class CommandIdReused(InvalidInput):
     """A command id came again with another command or body."""
 

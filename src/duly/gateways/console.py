@@ -15,6 +15,7 @@ from duly.messages.message import Effect
 from duly.messages.standard_effects import Email, Sms
 from duly.ports.gateway import Call, Prepared
 from duly.states.attempt import Accepted, Outcome
+from duly.states.policy import Keeps
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
 
 LINE_CHARACTERS_MAX: Final = 200
@@ -32,6 +33,7 @@ class _Console:
         self.slots: Final = 10
         self.call_timeout: Final = timedelta(seconds=5)
         self.retry: Final[RetrySchedule] = EFFECT_RETRY
+        self.keeps: Final = Keeps()
         self._stream = stream
 
     async def open(self) -> None:

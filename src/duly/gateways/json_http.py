@@ -26,6 +26,7 @@ from duly.messages.codec import Codec
 from duly.messages.message import Effect
 from duly.ports.gateway import Call, Prepared
 from duly.states.attempt import Accepted, NotSent, Outcome, Unknown
+from duly.states.policy import Keeps
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
 
 E = TypeVar("E", bound=Effect)
@@ -80,6 +81,7 @@ class JsonHttpGateway(Generic[E]):
         self.slots: Final = slots
         self.call_timeout: Final = call_timeout
         self.retry: Final = retry
+        self.keeps: Final = Keeps()
         self._effect = effect
         self._codec = Codec(effect, effect.__duly__.name)
         self._recipient = recipient

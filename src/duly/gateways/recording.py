@@ -13,10 +13,14 @@ from duly.messages.codec import Codec
 from duly.messages.message import Effect
 from duly.ports.gateway import Call, Prepared
 from duly.states.attempt import Accepted, Outcome
+from duly.states.policy import Keeps
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
 
 Answer: TypeAlias = Callable[[Call], Outcome | Awaitable[Outcome]]
 """Answers one call; it may be a coroutine function, and it may raise."""
+
+
+NOTHING_KEPT: Final = Keeps()
 
 
 class RecordingGateway:
@@ -32,6 +36,7 @@ class RecordingGateway:
         slots: int = 10,
         call_timeout: timedelta = timedelta(seconds=5),
         retry: RetrySchedule = EFFECT_RETRY,
+        keeps: Keeps = NOTHING_KEPT,
     ) -> None:
         """*outcomes* are given out one per call, in order; when they are spent, every further call is accepted."""
         check_settings("RecordingGateway", name, slots, call_timeout=call_timeout)
@@ -44,6 +49,7 @@ class RecordingGateway:
         self.slots: Final = slots
         self.call_timeout: Final = call_timeout
         self.retry: Final = retry
+        self.keeps: Final = keeps
         self.calls: Final[list[Call]] = []
         self._answer = outcomes if callable(outcomes) else None
         self._script = [] if callable(outcomes) else list(outcomes)

@@ -23,6 +23,7 @@ from duly.messages.message import Effect
 from duly.messages.standard_effects import Email
 from duly.ports.gateway import Call, Prepared
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
+from duly.states.policy import Keeps
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
 
 try:
@@ -89,6 +90,7 @@ class SmtpGateway:
         self.slots: Final = slots
         self.call_timeout: Final = session_timeout + dot_timeout
         self.retry: Final = retry
+        self.keeps: Final = Keeps()
         self._host, self._port, self._tls = host, port, tls
         self._credentials = None if username is None or password is None else (username, password)
         self._sender = sender_address(f"SmtpGateway {name!r}", sender)

@@ -33,6 +33,7 @@ from duly.messages.message import Effect
 from duly.messages.standard_effects import Sms
 from duly.ports.gateway import Call, Prepared
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
+from duly.states.policy import Keeps
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
 
 TEXT_CHARACTERS_MAX: Final = 1_600
@@ -93,6 +94,7 @@ class TwilioSms:
         self.slots: Final = slots
         self.call_timeout: Final = call_timeout
         self.retry: Final = retry
+        self.keeps: Final = Keeps()
         base = checked_url("TwilioSms", base_url).rstrip("/")
         self._url = f"{base}/2010-04-01/Accounts/{account_sid}/Messages.json"
         self._authorization = "Basic " + b64encode(f"{account_sid}:{auth_token}".encode()).decode()

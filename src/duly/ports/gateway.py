@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from duly.messages.message import Effect
 from duly.states.attempt import Outcome
+from duly.states.delivery import Delivery, Engagement
+from duly.states.policy import Keeps
 from duly.states.retry import RetrySchedule
+
+
+class AttachmentRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that goes with an effect. Its bytes lie with the keeper of attachments, under `reference`."""
+
+    name: str
+    content_type: str
+    reference: str
+    digest: str
+    """SHA-256 of the bytes, hexadecimal: what is sent is what was requested."""
+    size: int
+    """Bytes."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A rendered request, frozen before the first attempt: the same effect always gives the same bytes.
 
-    *summary* is what the tenant's view shows of it (a subject line, the beginning of a text).
+    *summary* is what the tenant's view shows of it (a subject line, the beginning of a text). *destination* is what
+    fails or is slow as one (a customer's host, a carrier): it has a breaker and a rate of its own. With *suppressed*
+    the request is written down and never attempted, for that reason.
     """
 
     recipient: str
     summary: str
     content_type: str
     body: bytes
+    destination: str = ""
+    attachments: tuple[AttachmentRef, ...] = ()
+    suppressed: str = ""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt, as its gateway sees it. `key` is the same in every attempt of the effect."""
+    """One attempt, as its gateway sees it. `key` is the same in every attempt of the effect.
+
+    `files` holds the bytes of the attachments, in their order.
+    """
 
     effect_id: str
     key: str
@@ -33,6 +56,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     prepared: Prepared
     requested_at: datetime
+    files: tuple[bytes, ...] = ()
 
 
 class Gateway(Protocol):
@@ -70,6 +94,10 @@ class Gateway(Protocol):
     def retry(self) -> RetrySchedule:
         """When an effect that was definitely not sent is tried again."""
 
+    @property
+    def keeps(self) -> Keeps:
+        """What it can keep: an idempotency key, a look-up, receipts. ``Keeps()`` when nothing of it."""
+
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:
         """Render *effect*. Pure: the same input gives the same bytes. Raises `InvalidInput` naming the field."""
 
@@ -81,3 +109,84 @@ class Gateway(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+# What a gateway may have beyond that. What it declares in `keeps` it must have; the start says so.
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """The provider has it, under `provider_id`."""
+
+    provider_id: str
+    evidence: str = ""
+
+
+class NotThere(msgspec.Struct, frozen=True, kw_only=True):
+    """The provider answered clearly that it has nothing under our reference."""
+
+    evidence: str = ""
+
+
+class Unclear(msgspec.Struct, frozen=True, kw_only=True):
+    """The question could not be answered."""
+
+    evidence: str
+
+
+LookUpAnswer: TypeAlias = Found | NotThere | Unclear
+
+
+@runtime_checkable
+class LooksUp(Protocol):
+    """A gateway that can ask its provider whether it has an effect."""
+
+    async def look_up(self, call: Call, *, confirming: bool) -> LookUpAnswer:
+        """Ask for *call*'s effect by our reference, once; an exception counts as unclear.
+
+        *confirming*: the first answer was *not there*. Use the source that lags least, if there are several.
+        """
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP request as it came in at a receipt route. Header names are in lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    received_at: datetime
+
+    def header(self, name: str) -> str | None:
+        """The value of the first header *name* (lower case); None without one."""
+        return next((value for header, value in self.headers if header == name), None)
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """One report of a provider, verified. Which effect it is about: by *effect_id*, from a token that we have signed,
+    or by *provider_id*.
+
+    *dedupe* is the same when the same report comes again. *suppresses* takes the recipient off the channel from now on,
+    for that reason (a complaint, an opt-out, an address that does not exist).
+    """
+
+    dedupe: str
+    provider_id: str | None = None
+    effect_id: str | None = None
+    delivery: Delivery | None = None
+    engagement: Engagement | None = None
+    detail: str = ""
+    """What the provider says, without addresses or texts: it stays when a person is erased."""
+    occurred_at: datetime | None = None
+    suppresses: str = ""
+
+
+@runtime_checkable
+class TakesReceipts(Protocol):
+    """A gateway whose provider reports back over HTTP."""
+
+    def receipts(self, incoming: Incoming) -> Sequence[Receipt]:
+        """Verify *incoming* as the provider signs, before anything else, then read it; pure, no network.
+
+        Raises `ReceiptRefused` when it is not verified, or cannot be read.
+        """

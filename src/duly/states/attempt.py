@@ -37,9 +37,10 @@ class NotSent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
-    """It may have been sent; `evidence` says what was seen."""
+    """It may have been sent; `evidence` says what was seen. `retry_after` is the provider's own wish, if it had one."""
 
     evidence: str
+    retry_after: timedelta | None = None
 
 
 Outcome: TypeAlias = Accepted | NotSent | Unknown
@@ -49,4 +50,6 @@ class Origin(Enum):
     """Who ordered an attempt."""
 
     SCHEDULED = "scheduled"
+    """The schedule and the policy."""
     MANUAL = "manual"
+    """A person, with a reason; perhaps against the policy."""

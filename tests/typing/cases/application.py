@@ -113,6 +113,7 @@ class Carrier:
     slots = 1
     call_timeout = timedelta(seconds=1)
     retry = RetrySchedule(())
+    keeps = Keeps()
 
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:
         return Prepared(recipient="", summary="", content_type="text/plain", body=b"")
