@@ -28,6 +28,21 @@ from duly.errors import (
 from duly.messages.envelope import Link
 from duly.messages.fields import EmailAddress, Index, Personal, PhoneNumber, Unique
 from duly.messages.message import Command, DomainEvent, Effect, PublicEvent, Query
+from duly.messages.outcomes import (
+    EffectAccepted,
+    EffectCancelled,
+    EffectDelivered,
+    EffectEngaged,
+    EffectExpired,
+    EffectFailed,
+    EffectHeld,
+    EffectOutcome,
+    EffectOutcomeUnknown,
+    EffectRead,
+    EffectSuppressed,
+    EffectUnconfirmed,
+    EffectUndelivered,
+)
 from duly.messages.parse import parse_message
 from duly.messages.standard_effects import Email, Sms
 from duly.ports.gateway import (
@@ -57,6 +72,7 @@ from duly.work.context import Context, HandlerCall, Middleware, Proceed
 from duly.work.effect_requests import Effects
 from duly.work.module import HandlerKind, Module
 from duly.work.repository import Repository
+from duly.work.sending import Sending
 from duly.work.sql import Reader, Sql
 
 __all__ = [
@@ -79,8 +95,21 @@ __all__ = [
     "Duly",
     "DulyError",
     "Effect",
+    "EffectAccepted",
+    "EffectCancelled",
+    "EffectDelivered",
+    "EffectEngaged",
+    "EffectExpired",
+    "EffectFailed",
+    "EffectHeld",
     "EffectMoved",
     "EffectNotFound",
+    "EffectOutcome",
+    "EffectOutcomeUnknown",
+    "EffectRead",
+    "EffectSuppressed",
+    "EffectUnconfirmed",
+    "EffectUndelivered",
     "EffectView",
     "Effects",
     "Email",
@@ -125,6 +154,7 @@ __all__ = [
     "Repository",
     "RetrySchedule",
     "RuleBroken",
+    "Sending",
     "Settings",
     "Sms",
     "Sql",

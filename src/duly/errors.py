@@ -53,6 +53,14 @@ class PayloadTooLarge(InvalidMessage):
     """An encoded message, document or request is above its limit in bytes."""
 
 
+class InvalidTemplate(InvalidInput):
+    """A template is missing, lacks a value, or does what a tenant's template may not."""
+
+
+class AttachmentLost(DulyError):
+    """The bytes of an attachment are not with their keeper, or are not those that were kept."""
+
+
 class UnknownCommand(InvalidInput):
     """No module handles this command or query."""
 

@@ -15,8 +15,12 @@ NAMES: Final = (
     "relay.after_commit",
     "sender.before_claim",
     "sender.after_claim",
+    "sender.before_call",
     "sender.after_call",
     "sender.after_record",
+    "reconciler.after_claim",
+    "reconciler.after_look_up",
+    "reconciler.after_record",
 )
 
 _hook: Callable[[str], None] | None = None

@@ -13,7 +13,6 @@ from duly.ports.change import Change, Done, Promise, Verdict, VersionCheck, Void
 from duly.ports.store import Subscription
 from duly.stores.postgres import PostgresStore, address
 from duly.testing.store_exam import (
-    GATEWAY,
     LEASE,
     ORDER,
     TENANT,
@@ -311,7 +310,7 @@ async def test_a_claim_passes_over_what_another_has_locked(store: PostgresStore)
 async def test_many_claimers_at_once_claim_everything_once(store: PostgresStore) -> None:
     intents = tuple(intent() for _ in range(100))
     await store.commit(change(intents=intents))
-    found = await asyncio.gather(*(store.claim(GATEWAY, 7, owner=f"s{n}", lease=LEASE) for n in range(20)))
+    found = await asyncio.gather(*(claim(store, 7, owner=f"s{n}") for n in range(20)))
     claimed = [one.effect_id for some in found for one in some]
     assert all(len(some) <= 7 for some in found)
     assert len(claimed) == len(set(claimed))

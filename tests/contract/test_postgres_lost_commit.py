@@ -23,6 +23,7 @@ from duly.testing.store_exam import (
     delivered,
     document,
     due_rows,
+    end_attempts,
     ended,
     event,
     intent,
@@ -244,8 +245,8 @@ async def test_outcomes_whose_answer_was_lost_can_be_written_again(
         await cut_off.document(TENANT, ORDER, "known")
         proxy.cut_next(cut)
         with pytest.raises(StoreUnavailable):
-            await cut_off.end_attempts([end])
-    assert await cut_off.end_attempts([end]) == [True]
+            await end_attempts(cut_off, [end])
+    assert await end_attempts(cut_off, [end]) == [True]
     view = await direct.effect(TENANT, one.id)
     assert view is not None
     assert [(attempt.outcome, attempt.evidence) for attempt in view.attempts] == [("accepted", "201")]

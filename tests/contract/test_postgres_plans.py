@@ -9,8 +9,17 @@ import asyncpg
 import pytest
 
 from duly.messages.identity import BUCKETS
-from duly.stores import ledger_scripts, outbox_scripts, sql_store
+from duly.stores import (
+    attempt_ends,
+    claim_standing,
+    ledger_scripts,
+    look_up_scripts,
+    outbox_scripts,
+    sql_store,
+    turn_script,
+)
 from duly.stores.commit_script import SELECT_INBOX
+from duly.stores.effect_moves import EFFECT_COLUMNS
 from duly.stores.placeholders import bind_numbered
 from duly.stores.postgres.address import Connection
 
@@ -25,20 +34,22 @@ INSERT INTO duly.entry (tenant, type, field, value, slot, id)
 SELECT 'acme', 'shop.Order', 'city', 'c-' || n % 2000, 'o-' || n, 'o-' || n FROM generate_series(1, 20000) AS n;
 INSERT INTO duly.inbox (tenant, id, name, digest, token, result, expires_ms)
 SELECT 'acme', 'c-' || n, 'shop.Place', 'd', 't', 'null', 9e12::bigint FROM generate_series(1, 20000) AS n;
-INSERT INTO duly.effect (id, tenant, type, channel, gateway, key, digest, state, handler, chain, requested_ms,
-                         changed_ms, due_ms, lease_ms)
-SELECT 'e-' || n, 'acme', 'duly.sms', 'sms', 'sms', 'k', 'd', s.state, 'h', '[]', 0, 0, duly.now_ms() + n * 1000, n
+INSERT INTO duly.effect (id, tenant, type, channel, gateway, policy, key, digest, correlation, state, handler, chain,
+                         requested_ms, changed_ms, due_ms, lease_ms)
+SELECT 'e-' || n, 'acme', 'duly.sms', 'sms', 'sms', 'at_most_once', 'k', 'd', 'c-' || n, s.state, 'h', '[]', n, n,
+       CASE WHEN s.state = 'queued' THEN duly.now_ms() - n END, CASE WHEN s.state = 'attempting' THEN n END
   FROM generate_series(1, 20000) AS n,
        LATERAL (SELECT CASE WHEN n % 100 = 0 THEN 'queued' WHEN n % 1000 = 1 THEN 'attempting' ELSE 'accepted' END)
                AS s (state);
-INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, summary, content_type, body)
-SELECT 'e-' || n, 'acme', 's', 'r', 's', 'text/plain', '' FROM generate_series(1, 20000) AS n;
-INSERT INTO duly.attempt (effect_id, number, owner, token, key, digest, origin, started_ms)
-SELECT 'e-' || n, 1, 'o', 't', 'k', 'd', 'scheduled', 0 FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, recipient_hash, summary, content_type, body)
+SELECT 'e-' || n, 'acme', 's', 'r', 'h', 's', 'text/plain', '' FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.attempt (effect_id, number, owner, token, key, digest, origin, possible_duplicate, started_ms)
+SELECT 'e-' || n, 1, 'o', 't', 'k', 'd', 'scheduled', 0, 0 FROM generate_series(1, 20000) AS n;
 """
 
 PAGES = re.compile(r"Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?")
 
+CANDIDATES = turn_script.CANDIDATES.format(columns=EFFECT_COLUMNS, n=0)
 EFFECTS_PAGE = ledger_scripts.SELECT_EFFECTS.format(where="e.tenant = :tenant")
 
 BUCKET_LIST = f"ARRAY{list(range(BUCKETS))}"
@@ -49,11 +60,15 @@ HOT: dict[str, tuple[str, str, int]] = {
     "documents_by": (sql_store.SELECT_DOCUMENTS_BY, "'acme', 'shop.Order', 'city', 'c-7', 100", 100),
     "inbox_row": (SELECT_INBOX, "'acme', 'c-7'", 10),
     "due": (outbox_scripts.SELECT_DUE, f"{BUCKET_LIST}, ARRAY[1, 2], ARRAY['1 a', '2 b'], 500", 4_000),
-    "claim": (ledger_scripts.SELECT_CLAIMABLE, "'sms', 10", 30),
-    "claimed": (ledger_scripts.SELECT_CLAIMED, "ARRAY['e-1', 'e-2']", 30),
-    "lost": (ledger_scripts.SELECT_LOST, "", 50),
-    "has_lost_attempts": (next(ledger_scripts.has_lost_attempts_script()).text, "", 10),
-    "effects": (EFFECTS_PAGE, "'acme', 50", 700),
+    "standing": (claim_standing.SELECT_STANDING, "'sms', 16, ''", 60),
+    "candidates": (CANDIDATES, "'sms', 0, 'acme', 10", 60),
+    "contents": (turn_script.SELECT_CONTENTS, "'sms', ARRAY['e-1', 'e-2']", 30),
+    "look_ups": (look_up_scripts.SELECT_LOOK_UPS, "'sms', 10", 60),
+    "lost": (attempt_ends.SELECT_LOST, "500", 50),
+    "has_lost_attempts": (attempt_ends.HAS_LOST, "", 10),
+    "expired": (look_up_scripts.SELECT_EXPIRED, "500", 20),
+    "unconfirmed": (look_up_scripts.SELECT_UNCONFIRMED, "500", 20),
+    "effects": (EFFECTS_PAGE, "'acme', 50", 800),
     "attempts": (ledger_scripts.SELECT_ATTEMPTS, "ARRAY['e-1', 'e-2']", 20),
 }
 

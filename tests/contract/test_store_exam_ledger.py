@@ -20,8 +20,10 @@ from duly.testing.store_exam import (
     ExaminedStore,
     change,
     claim,
+    end_attempts,
     ended,
     intent,
+    lose_attempts,
 )
 
 LEASE_MILLISECONDS = int(LEASE.total_seconds() * 1_000)
@@ -137,7 +139,7 @@ async def test_each_gateway_claims_its_own(store: ExaminedStore) -> None:
     assert sorted(await store.due_gateways()) == ["mail", "sms"]
     assert [claimed.effect_id for claimed in await claim(store)] == [sms]
     assert await store.due_gateways() == ["mail"]
-    found = await store.claim("mail", 10, owner="sender-1", lease=LEASE)
+    found = await claim(store, gateway="mail")
     assert [claimed.effect_id for claimed in found] == [mail]
 
 
@@ -160,12 +162,11 @@ async def test_two_senders_at_once_claim_nothing_twice(store: ExaminedStore, sec
 async def test_a_suppressed_effect_is_closed_with_a_reason(store: ExaminedStore) -> None:
     ids = await requested(store, 3)
     (held,) = await claim(store, 1)
-    await store.end_attempts([ended(held, Dispatch.HELD, reason="no credit", wait=10 * SECOND, counts=False)])
-    assert await store.suppress(GATEWAY, "not live") == 2
+    await end_attempts(store, [ended(held, Dispatch.HELD, reason="no credit", wait=10 * SECOND, counts=False)])
+    assert await claim(store, barred="not live") == []
     assert [(await seen(store, one)).state for one in ids] == [Dispatch.HELD] + [Dispatch.SUPPRESSED] * 2
     assert (await seen(store, ids[1])).reason == "not live"
     assert await claim(store) == []
-    assert await store.suppress(GATEWAY, "not live") == 0
     assert await store.unsettled(SECOND) == 0
 
 
@@ -176,7 +177,7 @@ async def test_an_accepted_effect_has_its_providers_id(store: ExaminedStore) -> 
     (effect_id,) = await requested(store)
     (claimed,) = await claim(store)
     assert await store.unsettled(SECOND) == 1
-    assert await store.end_attempts([ended(claimed, Dispatch.ACCEPTED, provider_id="SM1", evidence="201")]) == [True]
+    assert await end_attempts(store, [ended(claimed, Dispatch.ACCEPTED, provider_id="SM1", evidence="201")]) == [True]
     view = await seen(store, effect_id)
     assert (view.state, view.provider_id, view.next_attempt_at) == (Dispatch.ACCEPTED, "SM1", None)
     (attempt,) = view.attempts
@@ -189,7 +190,7 @@ async def test_an_accepted_effect_has_its_providers_id(store: ExaminedStore) -> 
 async def test_a_queued_effect_is_due_again_at_its_time(store: ExaminedStore) -> None:
     (effect_id,) = await requested(store)
     (claimed,) = await claim(store)
-    await store.end_attempts([ended(claimed, Dispatch.QUEUED, outcome="not sent", reason="busy", wait=5 * SECOND)])
+    await end_attempts(store, [ended(claimed, Dispatch.QUEUED, outcome="not sent", reason="busy", wait=5 * SECOND)])
     view = await seen(store, effect_id)
     assert (view.state, view.reason) == (Dispatch.QUEUED, "busy")
     # The database reads its clock twice in that statement.
@@ -206,7 +207,7 @@ async def test_a_queued_effect_is_due_again_at_its_time(store: ExaminedStore) ->
 async def test_an_attempt_that_does_not_count_is_numbered_but_not_counted(store: ExaminedStore) -> None:
     await requested(store)
     (claimed,) = await claim(store)
-    await store.end_attempts([ended(claimed, Dispatch.HELD, reason="no credit", wait=SECOND, counts=False)])
+    await end_attempts(store, [ended(claimed, Dispatch.HELD, reason="no credit", wait=SECOND, counts=False)])
     store.shift_clock(1_001)
     (again,) = await claim(store)
     assert (again.number, again.counted) == (2, 1)
@@ -215,11 +216,11 @@ async def test_an_attempt_that_does_not_count_is_numbered_but_not_counted(store:
 async def test_an_attempt_whose_lease_ran_out_becomes_unknown(store: ExaminedStore) -> None:
     ids = await requested(store, 2)
     await claim(store, 1)
-    assert (await store.has_lost_attempts(), await store.lose_attempts("lost")) == (False, [])
+    assert (await store.has_lost_attempts(), await lose_attempts(store, "lost")) == (False, [])
     store.shift_clock(LEASE_MILLISECONDS + 1)
     assert await store.has_lost_attempts() is True
-    assert await store.lose_attempts("its worker fell silent") == ids[:1]
-    assert await store.lose_attempts("its worker fell silent") == []
+    assert await lose_attempts(store, "its worker fell silent") == ids[:1]
+    assert await lose_attempts(store, "its worker fell silent") == []
     view = await seen(store, ids[0])
     assert (view.state, view.reason) == (Dispatch.UNKNOWN, "its worker fell silent")
     assert [(one.outcome, one.evidence) for one in view.attempts] == [("unknown", "its worker fell silent")]
@@ -230,9 +231,9 @@ async def test_an_outcome_that_comes_too_late_is_kept_as_evidence_only(store: Ex
     (effect_id,) = await requested(store)
     (claimed,) = await claim(store)
     store.shift_clock(LEASE_MILLISECONDS + 1)
-    await store.lose_attempts("silent")
+    await lose_attempts(store, "silent")
     late = ended(claimed, Dispatch.ACCEPTED, provider_id="SM1", evidence="201 Created")
-    assert await store.end_attempts([late]) == [False]
+    assert await end_attempts(store, [late]) == [False]
     view = await seen(store, effect_id)
     assert (view.state, view.provider_id) == (Dispatch.UNKNOWN, None)
     (attempt,) = view.attempts
@@ -246,7 +247,7 @@ async def test_an_outcome_of_somebody_elses_attempt_changes_nothing(store: Exami
     (claimed,) = await claim(store)
     forged = msgspec.structs.replace(claimed, token="forged")
     before = await seen(store, effect_id)
-    assert await store.end_attempts([ended(forged, Dispatch.FAILED)]) == [False]
+    assert await end_attempts(store, [ended(forged, Dispatch.FAILED)]) == [False]
     assert await seen(store, effect_id) == before
 
 
@@ -254,9 +255,9 @@ async def test_an_outcome_written_again_is_not_late(store: ExaminedStore) -> Non
     (effect_id,) = await requested(store)
     (claimed,) = await claim(store)
     end = ended(claimed, Dispatch.ACCEPTED, provider_id="SM1", evidence="201")
-    assert await store.end_attempts([end]) == [True]
+    assert await end_attempts(store, [end]) == [True]
     before = await seen(store, effect_id)
-    assert await store.end_attempts([end]) == [True]
+    assert await end_attempts(store, [end]) == [True]
     assert await seen(store, effect_id) == before
 
 
@@ -269,7 +270,7 @@ async def test_outcomes_written_together_are_told_apart(store: ExaminedStore) ->
         ended(late, Dispatch.ACCEPTED),
         ended(claimed[0], Dispatch.ACCEPTED, provider_id="SM0"),
     ]
-    assert await store.end_attempts(outcomes) == [True, False, True]
+    assert await end_attempts(store, outcomes) == [True, False, True]
     states = [(await seen(store, effect_id)).state for effect_id in ids]
     assert states == [Dispatch.ACCEPTED, Dispatch.ATTEMPTING, Dispatch.FAILED]
 
@@ -279,7 +280,7 @@ async def test_evidence_is_kept_also_when_its_words_cannot_be(store: ExaminedSto
     (effect_id,) = await requested(store)
     (claimed,) = await claim(store)
     end = ended(claimed, Dispatch.FAILED, reason=words, evidence=words, provider_id=words)
-    assert await store.end_attempts([end]) == [True]
+    assert await end_attempts(store, [end]) == [True]
     view = await seen(store, effect_id)
     assert (view.reason[:5], view.attempts[0].evidence[:5]) == (words[:5], words[:5])
 
@@ -338,7 +339,7 @@ async def test_every_attempt_is_shown_with_its_number(store: ExaminedStore) -> N
     (effect_id,) = await requested(store)
     for number in range(1, 4):
         (claimed,) = await claim(store, owner=f"sender-{number}")
-        await store.end_attempts([ended(claimed, Dispatch.QUEUED, outcome="not sent", wait=SECOND)])
+        await end_attempts(store, [ended(claimed, Dispatch.QUEUED, outcome="not sent", wait=SECOND)])
         store.shift_clock(1_001)
     view = await seen(store, effect_id)
     assert [(one.number, one.outcome) for one in view.attempts] == [(number, "not sent") for number in range(1, 4)]

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from examples.shop.sandbox.client import Sandbox, start
+from tests.sandbox.receiver import Receiver, listening
 from tests.sandbox.senders import Senders
 
 
@@ -32,3 +33,9 @@ def sandbox(running_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def send(sandbox: Sandbox, http: httpx.Client) -> Senders:
     return Senders(sandbox, http)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with listening() as receiver:
+        yield receiver

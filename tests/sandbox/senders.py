@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from http.client import HTTPConnection
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -39,6 +39,16 @@ class Senders:
         return self.http.post(
             f"{self.sandbox.addresses.billing_url}/invoices", json=document, headers={"Idempotency-Key": key}
         )
+
+    def invoices(self, reference: str) -> list[dict[str, object]]:
+        """What the list knows under a reference."""
+        answer = self.http.get(f"{self.sandbox.addresses.billing_url}/invoices", params={"reference": reference})
+        assert answer.status_code == 200
+        data: list[dict[str, object]] = answer.json()["data"]
+        return data
+
+    def invoice_by_reference(self, reference: str) -> httpx.Response:
+        return self.http.get(f"{self.sandbox.addresses.billing_url}/invoices/by-reference/{quote(reference, safe='')}")
 
     def mail(self, *recipients: str, mail: EmailMessage | None = None, timeout: float = 5) -> dict[str, int]:
         """Send one mail; returns the reply code of each recipient that was refused while others were not."""

@@ -1,6 +1,6 @@
 import pytest
 
-from examples.shop.sandbox.client import Behaviour, Sandbox
+from examples.shop.sandbox.client import Behaviour, ReceiptRule, Sandbox, Settings
 from tests.sandbox.senders import Senders
 
 ANNA = "+4915112345678"
@@ -48,6 +48,7 @@ def test_the_behaviours_in_force_are_listed_with_what_is_left_of_them(sandbox: S
         ({"times": True}, "times is a whole number"),
         ({"seconds": -1}, "seconds is a number"),
         ({"second": 1}, "unknown fields: second"),
+        ({"channel": "email", "behaviour": "accept_and_die"}, "a mail server has no behaviour accept_and_die"),
     ],
 )
 def test_a_behaviour_that_makes_no_sense_is_refused(
@@ -78,6 +79,72 @@ def test_a_reset_forgets_all_but_the_files(sandbox: Sandbox, send: Senders) -> N
     assert send.http.get(f"{send.messages_url}/{sid}.json", auth=send.credentials).status_code == 404
     assert send.invoice("cus_1", "key-1").json()["id"] != invoice["id"]
     assert sandbox.recorded("sms")[-1].provider_id == sid
+
+
+def test_the_rules_for_receipts_are_listed_with_what_is_left_of_them(sandbox: Sandbox, send: Senders) -> None:
+    sandbox.set_receipts("sms", ANNA, "doubled", result="undelivered", times=2)
+    sandbox.set_receipts("billing", "*", "late", seconds=5)
+    send.sms(ANNA)
+    send.sms(BERT)
+    assert sandbox.receipt_rules() == [
+        ReceiptRule(channel="sms", recipient=ANNA, mood="doubled", result="undelivered", times=1),
+        ReceiptRule(channel="billing", recipient="*", mood="late", seconds=5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"channel": "email"}, "channel is one of sms, billing, not 'email'"),
+        ({"recipient": ""}, "recipient is a string"),
+        ({"mood": "sad"}, "mood is one of normal, none, late"),
+        ({"result": "paid"}, "result is one of delivered, undelivered, failed, sent, or null, not 'paid'"),
+        ({"channel": "billing", "result": "delivered"}, "result is one of paid, rejected, open, or null"),
+        ({"mood": "stale"}, "no time stamp"),
+        ({"channel": "billing", "mood": "reordered"}, "one event alone"),
+        ({"times": 0}, "times is a whole number"),
+        ({"seconds": "1"}, "seconds is a number"),
+        ({"moods": 1}, "unknown fields: moods"),
+    ],
+)
+def test_a_rule_for_receipts_that_makes_no_sense_is_refused(
+    sandbox: Sandbox, send: Senders, wrong: dict[str, object], text: str
+) -> None:
+    document = {"channel": "sms", "recipient": ANNA, "mood": "none", **wrong}
+    answer = send.http.post(f"{sandbox.addresses.control_url}/receipts", json=document)
+    assert answer.status_code == 400
+    assert text in answer.json()["error"]
+    assert sandbox.receipt_rules() == []
+
+
+def test_settings_are_in_force_until_the_reset(sandbox: Sandbox) -> None:
+    changed = Settings(
+        receipt_delay_seconds=1, index_lag_seconds=2, key_lifetime_seconds=3, webhook_url="http://localhost:1/events"
+    )
+    sandbox.set_settings(changed)
+    assert sandbox.settings() == changed
+    sandbox.reset()
+    assert sandbox.settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"receipt_delay_seconds": -1}, "receipt_delay_seconds is a number"),
+        ({"index_lag_seconds": True}, "index_lag_seconds is a number"),
+        ({"key_lifetime_seconds": "1"}, "key_lifetime_seconds is a number"),
+        ({"webhook_url": 7}, "webhook_url is a URL, or null, not 7"),
+        ({"webhook_url": "http://shop.example/"}, "'http://shop.example/' leads away"),
+        ({"speed": 1}, "unknown fields: speed"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    sandbox: Sandbox, send: Senders, wrong: dict[str, object], text: str
+) -> None:
+    answer = send.http.put(f"{sandbox.addresses.control_url}/settings", json=wrong)
+    assert answer.status_code == 400
+    assert text in answer.json()["error"]
+    assert sandbox.settings() == Settings()
 
 
 def test_each_provider_has_a_record_of_its_own(sandbox: Sandbox, send: Senders) -> None:

@@ -120,6 +120,23 @@ def test_a_hung_mail_gets_no_reply_and_was_not_taken(sandbox: Sandbox, send: Sen
     assert (outcomes(sandbox), sandbox.accepted("email")) == (["hung"], [])
 
 
+def test_a_mail_taken_in_silence_is_on_the_record(sandbox: Sandbox, send: Senders) -> None:
+    sandbox.set_behaviour("email", ANNA, "accept_and_hang")
+    with pytest.raises(smtplib.SMTPServerDisconnected, match=r"timed out$"):
+        send.mail(ANNA, BERT, timeout=0.3)
+    assert [(taken.recipient, taken.behaviour) for taken in sandbox.accepted("email")] == [
+        (ANNA, "accept_and_hang"),
+        (BERT, "accept_and_hang"),
+    ]
+    assert outcomes(sandbox) == ["silent", "silent"]
+
+
+def test_a_silence_after_taking_a_mail_ends_with_its_acceptance(sandbox: Sandbox, send: Senders) -> None:
+    sandbox.set_behaviour("email", ANNA, "accept_and_hang", seconds=0.05)
+    assert send.mail(ANNA) == {}
+    assert len(sandbox.accepted("email")) == 1
+
+
 def test_a_silence_that_is_over_ends_as_a_temporary_failure(sandbox: Sandbox, send: Senders) -> None:
     sandbox.set_behaviour("email", ANNA, "hang", seconds=0.05)
     with pytest.raises(smtplib.SMTPDataError) as failure:

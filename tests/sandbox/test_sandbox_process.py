@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from examples.shop.sandbox.addresses import Addresses
-from examples.shop.sandbox.client import REPOSITORY, SandboxDidNotStart, start
+from examples.shop.sandbox.client import REPOSITORY, SandboxDidNotStart, Settings, start
 from tests.sandbox.senders import Senders, wait_until
 
 START_AND_DIE = """
@@ -55,6 +55,29 @@ def test_a_sandbox_that_hangs_on_every_channel_stops_at_once(tmp_path: Path, htt
         invoice.close()
         mail.close()
     assert not is_listening(sandbox.addresses.smtp_port)
+    assert (tmp_path / "stderr.txt").read_text() == ""
+
+
+def test_a_sandbox_with_receipts_on_their_way_stops_at_once(tmp_path: Path, http: httpx.Client) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, start(tmp_path) as sandbox:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        sandbox.set_settings(Settings(receipt_delay_seconds=0))
+        assert Senders(sandbox, http).sms("+4915112345678", StatusCallback=url).status_code == 201
+        silent.accept()[0].close()  # the first receipt is on its way; the next one will wait for an answer
+        wait_until(lambda: sandbox.pending_receipts() == 2)
+        assert sandbox.stop() == 0
+    assert (tmp_path / "stderr.txt").read_text() == ""
+
+
+def test_a_sandbox_whose_early_receipt_gets_no_answer_stops(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, start(tmp_path) as sandbox:
+        sandbox.set_settings(Settings(webhook_url=f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        sandbox.set_receipts("billing", "*", "early")
+        with httpx.Client(trust_env=False) as http:
+            invoice = Senders(sandbox, http).unread_invoice("cus_1", "key-1")
+        with silent.accept()[0]:
+            assert sandbox.stop() == 0
+        invoice.close()
     assert (tmp_path / "stderr.txt").read_text() == ""
 
 

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from examples.shop.sandbox.behaviours import BehaviourName
-from examples.shop.sandbox.client import Sandbox
+from examples.shop.sandbox.client import Sandbox, Settings
 from examples.shop.sandbox.sms import ACCOUNT_SID, AUTH_TOKEN
 from examples.shop.sandbox.sms_answers import segments
 from tests.sandbox.senders import Senders
@@ -61,7 +61,8 @@ def test_the_same_sms_sent_twice_is_two_messages(sandbox: Sandbox, send: Senders
     assert len(sids) == 2
 
 
-def test_a_message_is_found_by_its_sid(send: Senders) -> None:
+def test_a_message_is_found_by_its_sid(sandbox: Sandbox, send: Senders) -> None:
+    sandbox.set_settings(Settings(receipt_delay_seconds=3600))
     taken = send.sms(ANNA).json()
     found = send.http.get(f"{send.messages_url}/{taken['sid']}.json", auth=send.credentials)
     assert (found.status_code, found.json()) == (200, taken)
@@ -166,6 +167,26 @@ def test_a_dropped_sms_was_taken_and_is_on_the_record(sandbox: Sandbox, send: Se
     assert sandbox.recorded("sms")[-1] == taken
     assert outcomes(sandbox) == ["dropped"]
     assert send.http.get(f"{send.messages_url}/{taken.provider_id}.json", auth=send.credentials).status_code == 200
+
+
+def test_an_sms_that_is_taken_and_answered_with_500_is_on_the_record(sandbox: Sandbox, send: Senders) -> None:
+    sandbox.set_behaviour("sms", ANNA, "accept_and_fail", times=1)
+    answer = send.sms(ANNA)
+    assert (answer.status_code, answer.json()["code"]) == (500, 20500)
+    assert send.sms(ANNA).status_code == 201
+    assert [taken.behaviour for taken in sandbox.accepted("sms")] == ["accept_and_fail", None]
+    assert (outcomes(sandbox), sandbox.times_taken("sms")) == (["failed", "accepted"], {ANNA: 2})
+
+
+def test_an_sms_that_is_taken_in_silence_is_on_the_record(sandbox: Sandbox, send: Senders) -> None:
+    sandbox.set_behaviour("sms", ANNA, "accept_and_hang")
+    form = {"To": ANNA, "From": "+4930901820", "Body": "Hello"}
+    with pytest.raises(httpx.ReadTimeout):
+        send.http.post(f"{send.messages_url}.json", data=form, auth=send.credentials, timeout=0.3)
+    assert (outcomes(sandbox), [taken.recipient for taken in sandbox.accepted("sms")]) == (["silent"], [ANNA])
+    sandbox.set_behaviour("sms", ANNA, "accept_and_hang", seconds=0.05)
+    answer = send.sms(ANNA)
+    assert (answer.status_code, answer.json()["sid"]) == (201, sandbox.accepted("sms")[-1].provider_id)
 
 
 def test_a_hung_sms_gets_no_answer_and_was_not_taken(sandbox: Sandbox, send: Senders) -> None:

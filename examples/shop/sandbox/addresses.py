@@ -13,7 +13,8 @@ FILE_NAME = "addresses.json"
 class Addresses:
     """The ports and URLs (`http://127.0.0.1:PORT`, no slash at the end) of one running sandbox, all on 127.0.0.1.
 
-    `sms_account_sid` and `sms_auth_token` are the only credentials that the SMS provider takes.
+    `sms_account_sid` and `sms_auth_token` are the only credentials that the SMS provider takes; it signs its status
+    callbacks with the token. The billing API signs its events with `billing_webhook_secret` ("whsec_…").
     """
 
     smtp_port: int
@@ -23,6 +24,7 @@ class Addresses:
     pid: int
     sms_account_sid: str
     sms_auth_token: str
+    billing_webhook_secret: str
 
     def write(self, directory: Path) -> None:
         """Write DIR/addresses.json in one step: a reader finds no file or a whole one."""

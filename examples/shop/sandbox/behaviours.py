@@ -3,33 +3,53 @@
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
-from examples.shop.sandbox.record import CHANNELS, Channel
+from examples.shop.sandbox.record import Channel
+from examples.shop.sandbox.rules import (
+    ANYONE,
+    InForce,
+    Rule,
+    parse_channel,
+    parse_object,
+    parse_recipient,
+    parse_seconds,
+    parse_times,
+)
 
-BehaviourName = Literal["ok", "refuse", "unavailable", "hang", "accept_and_drop", "rate_limit", "unauthorized"]
+__all__ = ["ANYONE", "BEHAVIOUR_NAMES", "Behaviour", "BehaviourName", "Behaviours", "parse", "stay_silent"]
+
+BehaviourName = Literal[
+    "ok",
+    "refuse",
+    "unavailable",
+    "hang",
+    "accept_and_drop",
+    "accept_and_fail",
+    "accept_and_hang",
+    "accept_and_die",
+    "rate_limit",
+    "unauthorized",
+]
 
 BEHAVIOUR_NAMES: tuple[BehaviourName, ...] = get_args(BehaviourName)
-ANYONE = "*"
-"""The recipient of a behaviour for everyone who has none of their own: an outage of the whole provider."""
+HTTP_ONLY: tuple[BehaviourName, ...] = ("accept_and_fail", "accept_and_die")
 
 HANG_SECONDS = 60.0
 RETRY_AFTER_SECONDS = 1.0
+DEAD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class Behaviour(Rule):
     """One provider's behaviour toward one recipient.
 
-    `times`: how many requests it still applies to; None is all of them.
-    `seconds`: how long "hang" stays silent (60 if None); what "rate_limit" tells as Retry-After (1 if None).
+    `seconds`: how long "hang" and "accept_and_hang" stay silent (60 if None); what "rate_limit" tells as Retry-After
+    (1 if None); how long the provider is gone for everybody after "accept_and_die" (1 if None).
     """
 
-    channel: Channel
-    recipient: str
     behaviour: BehaviourName
-    times: int | None = None
     seconds: float | None = None
 
     @property
@@ -45,63 +65,54 @@ class Behaviour:
     def retry_after_seconds(self) -> float:
         return RETRY_AFTER_SECONDS if self.seconds is None else self.seconds
 
+    @property
+    def dead_seconds(self) -> float:
+        return DEAD_SECONDS if self.seconds is None else self.seconds
+
 
 class Behaviours:
     """The behaviours in force, at most one for each channel and recipient; the last one set counts."""
 
     def __init__(self) -> None:
-        self._in_force: dict[tuple[Channel, str], Behaviour] = {}
+        self._rules: InForce[Behaviour] = InForce()
 
     def set(self, behaviour: Behaviour) -> None:
         """Put a behaviour in force in the place of any earlier one for the same channel and recipient."""
-        self._in_force[_key(behaviour.channel, behaviour.recipient)] = behaviour
+        self._rules.set(behaviour)
 
     def take(self, channel: Channel, recipient: str, among: Collection[BehaviourName] = BEHAVIOUR_NAMES) -> Behaviour:
         """The behaviour for this request, counted as applied once; "ok" if none is in force.
 
         One that is not in `among` is neither returned nor counted: it is for a later step of the same request.
         """
-        key = _key(channel, recipient)
-        if key not in self._in_force:
-            key = (channel, ANYONE)
-        behaviour = self._in_force.get(key)
-        if behaviour is None or behaviour.behaviour not in among:
-            return Behaviour(channel=channel, recipient=recipient, behaviour="ok")
-        if behaviour.times is not None:
-            if behaviour.times <= 1:
-                del self._in_force[key]
-            else:
-                self._in_force[key] = replace(behaviour, times=behaviour.times - 1)
-        return behaviour
+        found = self._rules.take(channel, recipient, lambda rule: rule.behaviour in among)
+        return found or Behaviour(channel=channel, recipient=recipient, behaviour="ok")
 
     def in_force(self) -> list[Behaviour]:
         """All behaviours in force, each with the number of times that is left."""
-        return list(self._in_force.values())
+        return self._rules.all()
 
     def clear(self) -> None:
         """Let every provider behave as usual toward everyone."""
-        self._in_force.clear()
+        self._rules.clear()
 
 
 def parse(document: object) -> Behaviour:
     """Make a behaviour of the control API's JSON; raises ValueError with a text that says what is wrong."""
-    if not isinstance(document, dict):
-        raise ValueError("a behaviour is a JSON object")
-    channel, recipient, name = document.get("channel"), document.get("recipient"), document.get("behaviour")
-    times, seconds = document.get("times"), document.get("seconds")
-    if unknown := set(document) - {"channel", "recipient", "behaviour", "times", "seconds"}:
-        raise ValueError(f"unknown fields: {', '.join(sorted(map(str, unknown)))}")
-    if channel not in CHANNELS:
-        raise ValueError(f"channel is one of {', '.join(CHANNELS)}, not {channel!r}")
-    if not isinstance(recipient, str) or not recipient:
-        raise ValueError(f"recipient is a string that is not empty, not {recipient!r}")
+    found = parse_object(document, "a behaviour", ("channel", "recipient", "behaviour", "times", "seconds"))
+    channel, recipient = parse_channel(found.get("channel")), parse_recipient(found.get("recipient"))
+    name = found.get("behaviour")
     if name not in BEHAVIOUR_NAMES:
         raise ValueError(f"behaviour is one of {', '.join(BEHAVIOUR_NAMES)}, not {name!r}")
-    if times is not None and (type(times) is not int or times < 1):
-        raise ValueError(f"times is a whole number from 1, or null for always, not {times!r}")
-    if seconds is not None and (type(seconds) not in (int, float) or seconds < 0):
-        raise ValueError(f"seconds is a number from 0, or null, not {seconds!r}")
-    return Behaviour(channel=channel, recipient=recipient, behaviour=name, times=times, seconds=seconds)
+    if channel == "email" and name in HTTP_ONLY:
+        raise ValueError(f"a mail server has no behaviour {name}: set accept_and_drop or accept_and_hang")
+    return Behaviour(
+        channel=channel,
+        recipient=recipient,
+        behaviour=name,
+        times=parse_times(found.get("times")),
+        seconds=parse_seconds("seconds", found.get("seconds")),
+    )
 
 
 async def stay_silent(seconds: float, stopping: asyncio.Event) -> None:
@@ -109,7 +120,3 @@ async def stay_silent(seconds: float, stopping: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stopping.wait()
-
-
-def _key(channel: Channel, recipient: str) -> tuple[Channel, str]:
-    return channel, recipient.lower() if channel == "email" else recipient

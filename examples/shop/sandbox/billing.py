@@ -3,9 +3,6 @@
 import asyncio
 import json
 import math
-import secrets
-import time
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,43 +11,65 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from examples.shop.sandbox.behaviours import Behaviour, Behaviours
-from examples.shop.sandbox.http_server import cut, hang
+from examples.shop.sandbox.billing_events import STATUSES, WEBHOOK_SECRET, Events, opposite
+from examples.shop.sandbox.courier import Courier
+from examples.shop.sandbox.http_server import Outage, cut, hang
+from examples.shop.sandbox.invoices import Invoices
+from examples.shop.sandbox.receipt_plan import Progress, plan
+from examples.shop.sandbox.receipt_rules import ReceiptRule, ReceiptRules
 from examples.shop.sandbox.record import Accepted, Record
-
-
-@dataclass(frozen=True, slots=True)
-class _First:
-    """The first request with a key: what it asked for (canonical JSON), and the invoice that it made."""
-
-    asked: str
-    invoice: dict[str, Any]
+from examples.shop.sandbox.settings import SettingsInForce
 
 
 class BillingProvider:
-    """Makes invoices; remembers them and their idempotency keys until `forget`."""
+    """Makes invoices and reports on them; remembers them and their idempotency keys until `forget`."""
 
-    def __init__(self, record: Record, behaviours: Behaviours, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        record: Record,
+        behaviours: Behaviours,
+        receipts: ReceiptRules,
+        settings: SettingsInForce,
+        courier: Courier,
+        stopping: asyncio.Event,
+        webhook_secret: str = WEBHOOK_SECRET,
+    ) -> None:
         self._record = record
         self._behaviours = behaviours
+        self._receipts = receipts
+        self._settings = settings
+        self._courier = courier
         self._stopping = stopping
-        self._first: dict[str, _First] = {}
+        self._webhook_secret = webhook_secret
+        self._outage = Outage()
+        self._invoices = Invoices(settings)
         self._in_progress: set[str] = set()
 
     def app(self) -> Starlette:
-        """POST /invoices and GET /invoices?reference=…
+        """POST /invoices, GET /invoices?reference=… and GET /invoices/by-reference/…
 
-        Behaviours apply to the POST alone: looking an invoice up tells the truth even during an outage.
+        The reference is the idempotency key or the request's own field "reference". The list knows all invoices that
+        have it, but is behind by the index's lag; by-reference knows the oldest one, at once.
+
+        Behaviours apply to the POST alone: looking an invoice up tells the truth even during an outage. After an
+        "accept_and_die" nothing is answered for a while, look-ups included.
         """
         return Starlette(
             routes=[
                 Route("/invoices", self._create, methods=["POST"]),
-                Route("/invoices", self._find, methods=["GET"]),
+                Route("/invoices", self._list, methods=["GET"]),
+                Route("/invoices/by-reference/{reference:path}", self._find, methods=["GET"]),
             ]
         )
 
     def forget(self) -> None:
-        """Know no invoice and no key any more."""
-        self._first.clear()
+        """Know no invoice and no key any more, and be there."""
+        self._invoices.forget()
+        self._outage.end()
+
+    def forget_keys(self) -> None:
+        """Know no idempotency key any more: each repeat makes another invoice."""
+        self._invoices.forget_keys()
 
     async def _create(self, request: Request) -> Response:
         key = request.headers.get("Idempotency-Key")
@@ -59,6 +78,9 @@ class BillingProvider:
         except ValueError:  # not JSON, or not UTF-8
             asked = None
         customer = asked.get("customer") if isinstance(asked, dict) else None
+        if self._outage.lasts:
+            self._record.request("billing", customer if isinstance(customer, str) else "", "down")
+            return await cut(request)
         if not key or not isinstance(customer, str) or not customer:
             missing = "the header Idempotency-Key" if not key else "a JSON object with the string 'customer'"
             self._record.request("billing", customer if isinstance(customer, str) else "", "refused")
@@ -69,14 +91,14 @@ class BillingProvider:
         behaviour = self._behaviours.take("billing", customer)
         self._in_progress.add(key)
         try:
-            return await self._answer(request, key, asked, behaviour)
+            # First what keeps a request from being looked at, then the key, and last what the invoice itself meets:
+            # an invoice that exists is replayed even to a customer who would be refused by now.
+            turned_away = await self._turn_away(request, customer, behaviour)
+            return turned_away or await self._answer(request, key, asked, behaviour)
         finally:
             self._in_progress.discard(key)
 
-    async def _answer(self, request: Request, key: str, asked: dict[str, Any], behaviour: Behaviour) -> Response:
-        customer = asked["customer"]
-        # First what keeps a request from being looked at, then the key, and last what the invoice itself meets:
-        # an invoice that exists is replayed even to a customer who would be refused by now.
+    async def _turn_away(self, request: Request, customer: str, behaviour: Behaviour) -> Response | None:
         match behaviour.behaviour:
             case "unauthorized":
                 self._record.request("billing", customer, "unauthorized")
@@ -92,10 +114,13 @@ class BillingProvider:
                 self._record.request("billing", customer, "hung")
                 await hang(request, behaviour.hang_seconds, self._stopping)
                 return _error(503, "api_error", "The service is unavailable.")
-            case "refuse" | "accept_and_drop" | "ok":
-                pass
+            case "refuse" | "accept_and_drop" | "accept_and_fail" | "accept_and_hang" | "accept_and_die" | "ok":
+                return None
+
+    async def _answer(self, request: Request, key: str, asked: dict[str, Any], behaviour: Behaviour) -> Response:
+        customer = asked["customer"]
         canonical = json.dumps(asked, sort_keys=True, ensure_ascii=False)
-        first = self._first.get(key)
+        first = self._invoices.first(key)
         if first is not None and first.asked != canonical:
             self._record.request("billing", customer, "refused")
             return _error(
@@ -107,25 +132,27 @@ class BillingProvider:
         if first is None and behaviour.behaviour == "refuse":
             self._record.request("billing", customer, "refused")
             return _error(422, "invalid_request_error", f"The customer {customer} cannot be invoiced.")
-        invoice = self._make(key, asked, canonical, behaviour) if first is None else first.invoice
-        if behaviour.behaviour == "accept_and_drop":
-            self._record.request("billing", customer, "dropped")
-            return await cut(request)
-        if first is None:
-            self._record.request("billing", customer, "accepted")
-            return JSONResponse(invoice, 201)
-        self._record.request("billing", customer, "replayed")
-        return JSONResponse(invoice, 201, {"Idempotent-Replayed": "true"})
+        if behaviour.behaviour == "accept_and_die":
+            self._outage.begin(behaviour.dead_seconds)
+        invoice = await self._make(key, asked, canonical, behaviour) if first is None else first.invoice
+        replayed = {"Idempotent-Replayed": "true"} if first is not None else None
+        match behaviour.behaviour:
+            case "accept_and_drop" | "accept_and_die":
+                self._record.request("billing", customer, "dropped")
+                return await cut(request)
+            case "accept_and_fail":
+                self._record.request("billing", customer, "failed")
+                return _error(500, "api_error", "Something went wrong on our end.")
+            case "accept_and_hang":
+                self._record.request("billing", customer, "silent")
+                await hang(request, behaviour.hang_seconds, self._stopping)
+            case _:
+                self._record.request("billing", customer, "accepted" if first is None else "replayed")
+        return JSONResponse(invoice, 201, replayed)
 
-    def _make(self, key: str, asked: dict[str, Any], canonical: str, behaviour: Behaviour) -> dict[str, Any]:
-        invoice = {
-            **asked,
-            "id": "in_" + secrets.token_hex(12),
-            "object": "invoice",
-            "number": f"INV-{len(self._first) + 1:06}",
-            "status": "open",
-            "created": int(time.time()),
-        }
+    async def _make(self, key: str, asked: dict[str, Any], canonical: str, behaviour: Behaviour) -> dict[str, Any]:
+        rule = self._receipts.take("billing", asked["customer"])
+        invoice, progress = self._invoices.make(key, asked, canonical, STATUSES[rule.result or "paid"])
         accepted = Accepted(
             provider_id=invoice["id"],
             recipient=asked["customer"],
@@ -134,15 +161,35 @@ class BillingProvider:
             behaviour=behaviour.applied,
         )
         self._record.accept("billing", accepted)
-        self._first[key] = _First(canonical, invoice)
+        if self._settings.now.webhook_url is not None:
+            await self._report(invoice, self._settings.now.webhook_url, rule, progress)
         return invoice
 
-    async def _find(self, request: Request) -> Response:
+    async def _report(self, invoice: dict[str, Any], url: str, rule: ReceiptRule, progress: Progress) -> None:
+        truth = progress.statuses[-1] if progress.statuses else "open"
+        events = Events(invoice=invoice, url=url, secret=self._webhook_secret, rule=rule, truth=truth)
+        steps = plan(progress, opposite(rule.result or "paid"), rule)
+        if rule.mood == "early":
+            await self._courier.send(steps, events.post)
+        else:
+            self._courier.send_later(steps, events.post)
+
+    async def _list(self, request: Request) -> Response:
+        if self._outage.lasts:
+            return await cut(request)
         reference = request.query_params.get("reference")
         if reference is None:
             return _error(400, "invalid_request_error", "The request needs the parameter reference.")
-        found = [first.invoice for first in self._first.values() if first.invoice.get("reference") == reference]
-        return JSONResponse({"object": "list", "data": found})
+        return JSONResponse({"object": "list", "data": self._invoices.listed(reference)})
+
+    async def _find(self, request: Request) -> Response:
+        if self._outage.lasts:
+            return await cut(request)
+        reference = request.path_params["reference"]
+        found = self._invoices.by_reference(reference)
+        if found is None:
+            return _error(404, "invalid_request_error", f"There is no invoice with the reference '{reference}'.")
+        return JSONResponse(found)
 
 
 def _error(status: int, kind: str, text: str, headers: dict[str, str] | None = None) -> JSONResponse:

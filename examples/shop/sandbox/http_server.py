@@ -1,6 +1,7 @@
 """One HTTP server on a free loopback port, whose connections an endpoint can cut instead of answering."""
 
 import asyncio
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -51,6 +52,26 @@ async def hang(request: Request, seconds: float, stopping: asyncio.Event) -> Non
     finally:
         for task in waits:
             task.cancel()
+
+
+class Outage:
+    """Whether a provider is gone for now: what it then gets is cut, look-ups included."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def begin(self, seconds: float) -> None:
+        """Be gone for so long from now."""
+        self._until = time.monotonic() + seconds
+
+    def end(self) -> None:
+        """Be back."""
+        self._until = 0.0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the provider is gone."""
+        return time.monotonic() < self._until
 
 
 class HttpServer:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -18,10 +18,17 @@ Outcome = Literal[
     "unauthorized",
     "replayed",
     "conflicted",
+    "failed",
+    "silent",
+    "down",
 ]
+"""How a request ended for the provider. It took what was "accepted", "dropped" (and cut the connection), "failed" (and
+answered 500) or "silent" (and kept silent); "hung" is a silence without taking anything, "down" the cut connection of a
+provider that is gone."""
 
 CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
 REQUESTS_FILE = "requests.jsonl"
+RECEIPTS_FILE = "receipts.jsonl"
 
 
 def accepted_file(channel: Channel) -> str:
@@ -46,6 +53,8 @@ class Accepted:
     `behaviour`: the behaviour that was applied to it ("accept_and_drop"), else None.
     `effect`: the header X-Duly-Effect of a mail, if it has one.
     `status_callback`: the StatusCallback of an SMS, if it has one.
+    `duplicate_of`: the provider_id of what was taken earlier from the same sender, since the start or a reset: for the
+    same recipient under the same reference. The record finds it. An SMS has no reference, and so never one of these.
     """
 
     at: str = field(default_factory=now)
@@ -56,6 +65,7 @@ class Accepted:
     behaviour: str | None = None
     effect: str | None = None
     status_callback: str | None = None
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,28 @@ class Attempt:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One report of a provider to its customer's URL, and what became of it.
+
+    `provider_id`, `status`: as the receipt says them, which is not the truth if it has a flaw.
+    `mood`: in which the provider was; `flaw`: what is wrong with it ("wrong_secret", "changed_after_signing",
+    "unknown_id", "old_timestamp"), or None for the truth.
+    `answer`: the receiver's HTTP status; None if there was none, and then `error` says why.
+    """
+
+    at: str = field(default_factory=now)
+    channel: Channel
+    provider_id: str
+    recipient: str
+    status: str
+    mood: str
+    flaw: str | None
+    url: str
+    answer: int | None
+    error: str | None
+
+
 class Record:
     """Keeps what was accepted and asked, in DIR/*.jsonl for good and in memory until `forget`."""
 
@@ -76,7 +108,14 @@ class Record:
         self.forget()
 
     def accept(self, channel: Channel, accepted: Accepted) -> None:
-        """Write down that a provider took something. Call it before the answer is sent; raises OSError."""
+        """Write down that a provider took something. Call it before the answer is sent; raises OSError.
+
+        What was taken before under the same reference is a duplicate, and is written down as one.
+        """
+        if accepted.reference is not None:
+            first = self._first.setdefault((channel, accepted.reference, accepted.recipient), accepted.provider_id)
+            if first != accepted.provider_id:
+                accepted = replace(accepted, duplicate_of=first)
         # Synced in the event loop itself: nobody may get an answer while this is not on the disk, and the
         # order of the lines is then the order in which things were taken.
         self._append(accepted_file(channel), asdict(accepted), sync=True)
@@ -88,6 +127,11 @@ class Record:
         self._append(REQUESTS_FILE, asdict(attempt), sync=False)
         self._attempts.append(attempt)
 
+    def receipt(self, receipt: Receipt) -> None:
+        """Write down a receipt that was sent, once it is known how it went; raises OSError."""
+        self._append(RECEIPTS_FILE, asdict(receipt), sync=False)
+        self._receipts.append(receipt)
+
     def accepted(self) -> dict[Channel, list[Accepted]]:
         """What each provider took since the start or the last `forget`, oldest first."""
         return {channel: list(taken) for channel, taken in self._accepted.items()}
@@ -96,10 +140,16 @@ class Record:
         """Every request since the start or the last `forget`, oldest first."""
         return list(self._attempts)
 
+    def receipts(self) -> list[Receipt]:
+        """Every receipt that was sent since the start or the last `forget`, oldest first."""
+        return list(self._receipts)
+
     def forget(self) -> None:
         """Empty the memory. The files stay as they are: they are the evidence of the whole run."""
         self._accepted: dict[Channel, list[Accepted]] = {channel: [] for channel in CHANNELS}
         self._attempts: list[Attempt] = []
+        self._receipts: list[Receipt] = []
+        self._first: dict[tuple[Channel, str, str], str] = {}
 
     def _append(self, name: str, line: dict[str, Any], *, sync: bool) -> None:
         with (self._directory / name).open("ab") as file:

@@ -1,7 +1,7 @@
 """The mail server: takes mail for anyone and delivers it nowhere.
 
-"refuse", "unavailable", "rate_limit" and "unauthorized" answer the recipient's RCPT; "hang" and "accept_and_drop"
-show after the final dot, where a silence leaves the sender not knowing whether the mail was taken.
+"refuse", "unavailable", "rate_limit" and "unauthorized" answer the recipient's RCPT; "hang", "accept_and_drop" and
+"accept_and_hang" show after the final dot, where a silence leaves the sender not knowing whether the mail was taken.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import email
 import secrets
 from email.message import EmailMessage
 from email.policy import default as default_policy
-from typing import Literal
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -23,7 +22,7 @@ REFUSALS: dict[BehaviourName, tuple[Outcome, str]] = {
     "rate_limit": ("rate_limited", "450 4.2.1 The user is receiving mail at a rate that is too high"),
     "unauthorized": ("unauthorized", "530 5.7.0 Authentication required"),
 }
-DATA_STEP: tuple[BehaviourName, ...] = ("ok", "hang", "accept_and_drop")
+DATA_STEP: tuple[BehaviourName, ...] = ("ok", "hang", "accept_and_drop", "accept_and_hang")
 NOT_TAKEN = "451 4.4.2 Timeout, mail not taken"
 
 
@@ -58,14 +57,17 @@ class MailHandler:
             await stay_silent(hanging.hang_seconds, self._stopping)
             return NOT_TAKEN
         dropping = _first(found, "accept_and_drop")
+        silent = _first(found, "accept_and_hang")
         queue_id = secrets.token_hex(8).upper()
         for address in found:
-            self._record.accept("email", _accepted(queue_id, address, content, dropping))
-            self._record.request("email", address, "dropped" if dropping else "accepted")
+            self._record.accept("email", _accepted(queue_id, address, content, dropping or silent))
+            self._record.request("email", address, "dropped" if dropping else "silent" if silent else "accepted")
         if dropping is not None and isinstance(server.transport, asyncio.Transport):
             server.transport.abort()
             # aiosmtpd cancels this call when it hears that the connection is lost: returning would write a reply.
             await asyncio.get_running_loop().create_future()
+        if silent is not None:
+            await stay_silent(silent.hang_seconds, self._stopping)
         return f"250 2.0.0 OK queued as {queue_id}"
 
 
@@ -83,7 +85,7 @@ async def listen(handler: MailHandler) -> tuple[asyncio.Server, int]:
     return server, int(bound.getsockname()[1])
 
 
-def _first(found: dict[str, Behaviour], name: Literal["hang", "accept_and_drop"]) -> Behaviour | None:
+def _first(found: dict[str, Behaviour], name: BehaviourName) -> Behaviour | None:
     return next((behaviour for behaviour in found.values() if behaviour.behaviour == name), None)
 
 

@@ -5,263 +5,208 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
+from uuid import uuid4
 
+import msgspec
+
+from duly.effects.breakers import Breakers
+from duly.effects.calling import call_gateway, never_started, told
+from duly.effects.settings import SenderSettings
 from duly.errors import StoreError
 from duly.failpoints import hit
-from duly.ports.gateway import Call, Gateway
-from duly.ports.ledger import Claimed, Ended, LedgerStore
-from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
-from duly.states.effect import after_attempt
+from duly.ports.gateway import Gateway
+from duly.ports.ledger import BreakerMove, Claim, Claimed, Ended, SendingStore, Turn
+from duly.states.attempt import Accepted, Outcome
+from duly.states.effect import Dispatch, Standing, after_attempt
 from duly.telemetry import log, span
 
-WORKER_LOST: Final = "the worker was lost during the call"
 NOT_LIVE: Final = "not live"
-EVIDENCE_CHARACTERS_MAX: Final = 2_000
 
 
-class SenderSettings:
-    """How the sender works."""
+class _Abandoned(msgspec.Struct, frozen=True):
+    """A claim whose answer was lost. It may still be committed, until its lease is over."""
 
-    def __init__(
-        self,
-        *,
-        poll_interval: timedelta,
-        attempt_margin: timedelta,
-        gateway_hold: timedelta,
-        retry_after_max: timedelta,
-    ) -> None:
-        self.poll_seconds = poll_interval.total_seconds()
-        self.attempt_margin = attempt_margin
-        self.gateway_hold = gateway_hold
-        self.retry_after_max = retry_after_max
+    token: str
+    until: float
 
 
 class Sender:
-    """Act III for one gateway, in one process. What a kill can leave unknown is bounded by the gateway's slots."""
+    """Act III for one gateway, in one process. What a kill can leave unknown is bounded by the gateway's slots.
+
+    It takes turns with the ledger: each writes down what has ended and commits the next attempts, in one commit.
+    """
 
     def __init__(
         self,
-        store: LedgerStore,
+        store: SendingStore,
         gateway: Gateway,
         settings: SenderSettings,
         *,
         owner: str,
+        on_promise: Callable[[], None],
     ) -> None:
         self.gateway = gateway
         self._store = store
         self._settings = settings
+        self._terms = settings.terms(gateway)
         self._owner = owner
+        self._on_promise = on_promise
         self._calls: set[asyncio.Task[None]] = set()
-        self._ended: list[tuple[Ended, asyncio.Future[None]]] = []
+        self._ended: list[Ended] = []
+        self._breakers = Breakers(gateway.name, settings.breaker, hold=settings.gateway_hold)
+        self._breaker_moves: list[BreakerMove] = []
+        self._abandoned: list[_Abandoned] = []
+        self._tenant = ""
+        self._is_due = True
         self._woken = asyncio.Event()
-        self._has_ended = asyncio.Event()
         self._stopping = False
 
     def wake(self) -> None:
         """There may be something due."""
+        self._is_due = True
         self._woken.set()
 
     def stop(self) -> None:
         """Claim nothing new."""
         self._stopping = True
-        self.wake()
+        self._woken.set()
 
     async def run(self) -> None:
         """Send until `stop`, then let the calls under way come to their end and write them down."""
-        recorder = asyncio.create_task(self._record(), name=f"duly-recorder-{self.gateway.name}")
         try:
             await self.gateway.open()
-            while not self._stopping:
+            while not self._stopping or self._calls or self._ended:
                 self._woken.clear()
-                if not await self._claim():
+                if self._ended or self._wants_more():
+                    await self._take_turn()
+                else:
                     await self._woken.wait()
-            if self._calls:
-                await asyncio.wait(self._calls)
         finally:
             for task in self._calls:
                 task.cancel()
             await asyncio.gather(*self._calls, return_exceptions=True)
-            recorder.cancel()
-            await asyncio.gather(recorder, return_exceptions=True)
+            if self._ended:
+                await self._take_turn()
             await self.gateway.close()
 
-    # Before the call.
+    # A turn with the ledger.
 
-    async def _claim(self) -> bool:
-        """Start what is due and has a slot; whether there may be more at once."""
+    def _wants_more(self) -> bool:
+        return self._is_due and not self._stopping and len(self._calls) < self.gateway.slots
+
+    async def _take_turn(self) -> None:
+        """Write down what has ended; start what is due and has a slot."""
         gateway = self.gateway
-        try:
-            if not gateway.live:
-                return await self._store.suppress(gateway.name, NOT_LIVE) > 0
-            free = gateway.slots - len(self._calls)
-            if free <= 0:
-                return False
+        ended, self._ended = self._ended, []
+        breakers, self._breaker_moves = self._breaker_moves, []
+        lease = self._settings.lease(gateway)
+        begun = asyncio.get_running_loop().time()
+        claim: Claim | None = None
+        if self._wants_more():
             hit("sender.before_claim")
-            lease = gateway.call_timeout + self._settings.attempt_margin
-            begun = asyncio.get_running_loop().time()
-            claimed = await self._store.claim(gateway.name, free, owner=self._owner, lease=lease)
+            self._is_due = False
+            claim = Claim(
+                gateway=gateway.name,
+                slots=gateway.slots - len(self._calls),
+                owner=self._owner,
+                token=uuid4().hex,
+                lease=lease,
+                terms=self._terms,
+                after_tenant=self._tenant,
+                barred="" if gateway.live else NOT_LIVE,
+            )
+        self._abandoned = [lost for lost in self._abandoned if lost.until > begun]
+        abandoned = tuple(lost.token for lost in self._abandoned)
+        turn = Turn(ended=tuple(ended), breakers=tuple(breakers), abandoned=abandoned, claim=claim)
+        try:
+            turned = await self._store.turn(turn)
         except StoreError as error:
-            log(logging.ERROR, "the sender cannot claim effects", gateway=gateway.name, error=str(error))
-            return False
-        hit("sender.after_claim")
-        for claim in claimed:
-            task = asyncio.create_task(self._attempt(claim, begun), name=f"duly-call-{claim.effect_id}")
+            # Outcomes that were learned while the database is away are kept, and tried again.
+            log(logging.ERROR, "the ledger cannot be written", gateway=gateway.name, error=str(error))
+            self._ended, self._breaker_moves = ended + self._ended, breakers + self._breaker_moves
+            if claim is not None:
+                self._abandoned.append(_Abandoned(claim.token, begun + lease.total_seconds()))
+                self._is_due = True
+            await asyncio.sleep(self._settings.poll_interval.total_seconds())
+            return
+        if claim is not None:
+            hit("sender.after_claim")
+            self._tenant = turned.tenant
+            self._is_due = self._is_due or turned.has_more
+        if ended:
+            self._told_late(ended, turned.written)
+            hit("sender.after_record")
+        if turned.has_promised:
+            self._on_promise()
+        for claimed in turned.claimed:
+            task = asyncio.create_task(self._attempt(claimed, begun), name=f"duly-call-{claimed.effect_id}")
             self._calls.add(task)
             task.add_done_callback(self._call_ended)
-        return len(claimed) == free
+
+    def _told_late(self, ended: list[Ended], written: tuple[bool, ...]) -> None:
+        for end, is_written in zip(ended, written, strict=True):
+            if not is_written:
+                text = f"an outcome of effect {end.effect_id} came too late to count; it is kept as evidence"
+                log(logging.WARNING, text, effect_id=end.effect_id)
 
     def _call_ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
-        self.wake()
+        self._woken.set()
 
     # The call.
 
-    async def _attempt(self, claim: Claimed, begun: float) -> None:
-        facts = {"duly.tenant": claim.tenant, "duly.effect_id": claim.effect_id, "duly.gateway": claim.gateway}
-        with span(f"attempt {claim.type}", facts, parent=claim.trace):
-            outcome = await self._call(claim, begun)
+    async def _attempt(self, claimed: Claimed, begun: float) -> None:
+        facts = {"duly.tenant": claimed.tenant, "duly.effect_id": claimed.effect_id, "duly.gateway": claimed.gateway}
+        with span(f"attempt {claimed.type}", facts, parent=claimed.trace):
+            outcome = await self._call(claimed, begun)
             hit("sender.after_call")
-            settled = after_attempt(
-                outcome,
-                attempts=claim.counted,
-                retry=self.gateway.retry,
-                hold=self._settings.gateway_hold,
-                wait_max=self._settings.retry_after_max,
-                fraction=random.random(),
-            )
-            recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            name, evidence, provider_id = _told(outcome)
-            ended = Ended(
-                effect_id=claim.effect_id,
-                number=claim.number,
-                token=claim.token,
-                outcome=name,
-                evidence=evidence,
-                provider_id=provider_id,
-                settled=settled,
-            )
-            self._ended.append((ended, recorded))
-            self._has_ended.set()
-            await asyncio.shield(recorded)
-            hit("sender.after_record")
+            self._ended.append(self._end(claimed, outcome))
+            move = self._breakers.observe(claimed, outcome, timedelta(seconds=asyncio.get_running_loop().time()))
+            if move is not None:
+                self._tell_breaker(move)
+                self._breaker_moves.append(move)
 
-    async def _call(self, claim: Claimed, begun: float) -> Outcome:
-        loop = asyncio.get_running_loop()
+    def _tell_breaker(self, move: BreakerMove) -> None:
+        if move.open_for is None:
+            log(logging.INFO, "a breaker closes", gateway=move.gateway, destination=move.destination)
+        else:
+            text = f"a breaker opens for {move.open_for}: {move.reason}"
+            log(logging.ERROR, text, gateway=move.gateway, destination=move.destination)
+
+    async def _call(self, claimed: Claimed, begun: float) -> Outcome:
+        margin = self._settings.attempt_margin
         # What is left of the lease must be longer than the call may take, with time to write the outcome down.
-        if loop.time() - begun > self._settings.attempt_margin.total_seconds() / 2:
-            return NotSent(reason="never started: the process was too busy", permanent=False, fault=Fault.PROVIDER)
-        call = Call(
-            effect_id=claim.effect_id,
-            key=claim.key,
-            tenant=claim.tenant,
-            number=claim.number,
-            prepared=claim.prepared,
-            requested_at=claim.requested_at,
+        if asyncio.get_running_loop().time() - begun > margin.total_seconds() / 2:
+            return never_started("the process was too busy")
+        hit("sender.before_call")
+        return await call_gateway(self.gateway, claimed, (), self.gateway.call_timeout + margin / 10)
+
+    def _end(self, claimed: Claimed, outcome: Outcome) -> Ended:
+        standing = Standing(
+            policy=claimed.policy,
+            attempts=claimed.counted,
+            unsettled=claimed.unsettled,
+            key_age=claimed.key_age,
+            is_probe=claimed.is_probe,
         )
-        # A little longer than the gateway's own limit: it knows better what it was waiting for.
-        limit = self.gateway.call_timeout + self._settings.attempt_margin / 10
-        try:
-            async with asyncio.timeout(limit.total_seconds()):
-                return await self.gateway.call(call)
-        except TimeoutError:
-            return Unknown(evidence=f"no answer within {limit.total_seconds():.1f} s")
-        except asyncio.CancelledError:
-            # Only at a stop whose time has run out; the call may have gone through.
-            return Unknown(evidence="the worker was stopped during the call")
-        except Exception as error:
-            log(logging.ERROR, "a gateway raised", gateway=claim.gateway, error=type(error).__name__)
-            return Unknown(evidence=f"the gateway raised {type(error).__name__}")
-
-    # After the call.
-
-    async def _record(self) -> None:
-        """Write outcomes down; those of one moment share a commit. Kept and tried again while the store is away."""
-        try:
-            while True:
-                await self._has_ended.wait()
-                self._has_ended.clear()
-                await self._record_waiting()
-        finally:
-            if self._ended:
-                await self._record_waiting()
-
-    async def _record_waiting(self) -> None:
-        batch, self._ended = self._ended, []
-        try:
-            written = await self._store.end_attempts([ended for ended, _ in batch])
-        except StoreError as error:
-            log(logging.ERROR, "outcomes cannot be written down yet", gateway=self.gateway.name, error=str(error))
-            self._ended = batch + self._ended
-            await asyncio.sleep(self._settings.poll_seconds)
-            self._has_ended.set()
-            return
-        for (ended, recorded), is_written in zip(batch, written, strict=True):
-            if not is_written:
-                text = f"an outcome of effect {ended.effect_id} came too late to count; it is kept as evidence"
-                log(logging.WARNING, text, effect_id=ended.effect_id)
-            if not recorded.done():
-                recorded.set_result(None)
-
-
-class Senders:
-    """All gateways of an application, and the sweep for attempts whose worker was lost."""
-
-    def __init__(self, store: LedgerStore, senders: Sequence[Sender], settings: SenderSettings) -> None:
-        self._store = store
-        self._senders = {sender.gateway.name: sender for sender in senders}
-        self._settings = settings
-        self._woken = asyncio.Event()
-        self._stopping = False
-
-    def wake(self) -> None:
-        """There may be something due."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """Claim nothing new."""
-        self._stopping = True
-        self.wake()
-        for sender in self._senders.values():
-            sender.stop()
-
-    async def run(self) -> None:
-        """Run every sender, wake those with something due, and sweep. Without gateways there is nothing to do."""
-        if not self._senders:
-            return
-        async with asyncio.TaskGroup() as group:
-            for sender in self._senders.values():
-                group.create_task(sender.run(), name=f"duly-sender-{sender.gateway.name}")
-            group.create_task(self._watch(), name="duly-sender-watch")
-
-    async def _watch(self) -> None:
-        while not self._stopping:
-            self._woken.clear()
-            try:
-                for gateway in await self._store.due_gateways():
-                    if gateway in self._senders:
-                        self._senders[gateway].wake()
-                if await self._store.has_lost_attempts():
-                    lost = await self._store.lose_attempts(WORKER_LOST)
-                    for effect_id in lost:
-                        log(logging.WARNING, f"effect {effect_id} is unknown: {WORKER_LOST}", effect_id=effect_id)
-            except StoreError as error:
-                log(logging.ERROR, "the ledger cannot be read", error=str(error))
-            try:
-                async with asyncio.timeout(self._settings.poll_seconds):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
-
-
-def _told(outcome: Outcome) -> tuple[str, str, str | None]:
-    """An outcome as it is written down: its name, its evidence, the provider's id."""
-    match outcome:
-        case Accepted(provider_id=provider_id, evidence=evidence):
-            return "accepted", evidence[:EVIDENCE_CHARACTERS_MAX], provider_id
-        case NotSent(reason=reason):
-            return "not sent", reason[:EVIDENCE_CHARACTERS_MAX], None
-        case Unknown(evidence=evidence):
-            return "unknown", evidence[:EVIDENCE_CHARACTERS_MAX], None
+        settled = after_attempt(outcome, standing, self._terms, fraction=random.random())
+        name, evidence, provider_id = told(outcome)
+        receipts = self._terms.keeps.receipts
+        return Ended(
+            effect_id=claimed.effect_id,
+            tenant=claimed.tenant,
+            number=claimed.number,
+            token=claimed.token,
+            outcome=name,
+            evidence=evidence,
+            provider_id=provider_id,
+            settled=settled,
+            is_news=not (
+                (settled.state is Dispatch.UNKNOWN and claimed.unsettled)
+                or (settled.state is Dispatch.HELD and claimed.was_held)
+            ),
+            confirm_within=receipts.within if receipts is not None and isinstance(outcome, Accepted) else None,
+        )

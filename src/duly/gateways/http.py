@@ -12,19 +12,24 @@ from typing import Final
 from duly.errors import ConfigurationError
 from duly.gateways.http_messages import RESPONSE_BYTES_MAX, HttpRequest, HttpResponse
 from duly.gateways.http_status import HEADERS_KEPT
+from duly.gateways.network_policy import Target
 from duly.states.attempt import Fault, NotSent, Unknown
+from duly.states.retry import schedule_of
 
 try:
     import httpx
 except ImportError:
     raise ConfigurationError(
-        ["HTTP gateways need httpx, which is not installed: pip install 'duly[http]' or 'duly[sms]'"]
+        ["HTTP gateways need httpx, which is not installed: pip install 'duly[http]', 'duly[sms]' or 'duly[webhooks]'"]
     ) from None
 
 HTTP_SLOTS: Final = 10
 HTTP_CALL_TIMEOUT: Final = timedelta(seconds=30)
 HTTP_CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 HTTP_READ_TIMEOUT: Final = timedelta(seconds=20)
+KEYED_RETRY: Final = schedule_of([5, 300, 1_800, 7_200, 18_000])
+"""How an effect is tried again at a provider that remembers a key for 24 hours: some eight hours of it, the rest is for
+an operator who orders another attempt."""
 
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -87,26 +92,33 @@ class HttpTransport:
         if transport is not None:
             await transport.aclose()
 
-    async def exchange(self, request: HttpRequest) -> HttpResponse | NotSent | Unknown:
-        """Make *request* once: the response, or what is known without one."""
+    async def exchange(self, request: HttpRequest, *, address: str | None = None) -> HttpResponse | NotSent | Unknown:
+        """Make *request* once: the response, or what is known without one.
+
+        With *address* the connection goes to this IP address, and nobody looks the host's name up; the name is still
+        what the certificate must hold and what Host says. No reason then names either.
+        """
         transport = self._transport
         if transport is None:
             return NotSent(reason="the gateway is not open", permanent=False, fault=Fault.GATEWAY)
         if not all(_HEADER_VALUE.fullmatch(value) for _, value in request.headers):
             return NotSent(reason="a header's value is not printable ASCII", permanent=False, fault=Fault.GATEWAY)
         headers = httpx.Headers(_HEADERS)
-        headers.update([("Content-Type", request.content_type), *request.headers])
-        outgoing = httpx.Request(
-            "POST", request.url, headers=headers, content=request.body, extensions={"timeout": self._timeout}
-        )
+        content_type = [("Content-Type", request.content_type)] if request.content_type else []
+        headers.update([*content_type, *request.headers])
+        url, extensions = httpx.URL(request.url), dict[str, object](timeout=self._timeout)
+        where = url.host if address is None else "the address"
+        if address is not None:
+            headers["Host"] = url.netloc.decode("ascii")
+            extensions["sni_hostname"] = url.raw_host.decode("ascii")
+            url = url.copy_with(host=address)
+        outgoing = httpx.Request(request.method, url, headers=headers, content=request.body, extensions=extensions)
         answer = _Answer()
         try:
             async with asyncio.timeout(self._total_s):
                 await answer.read(await transport.handle_async_request(outgoing))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return NotSent(
-                reason=f"no connection to {outgoing.url.host}: {_kind(error)}", permanent=False, fault=Fault.PROVIDER
-            )
+            return NotSent(reason=f"no connection to {where}: {_kind(error)}", permanent=False, fault=Fault.PROVIDER)
         except (httpx.HTTPError, OSError) as error:
             # The status line alone refuses a message; it takes a whole body to accept one.
             if answer.response is None:
@@ -147,6 +159,23 @@ def checked_url(gateway: str, url: str) -> str:
     if parsed.userinfo:
         raise ConfigurationError([f"{gateway}: its URL holds credentials. Pass them as a setting or in headers={{…}}."])
     return url
+
+
+def target_of(url: str) -> Target | None:
+    """What the driver would connect to; None when it cannot read *url*, or the URL names no host."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):
+        return None
+    if not parsed.host:
+        return None
+    port = parsed.port if parsed.port is not None else {"http": 80, "https": 443}.get(parsed.scheme, 0)
+    return Target(
+        scheme=parsed.scheme,
+        host=parsed.raw_host.decode("ascii"),
+        port=port,
+        has_credentials=bool(parsed.userinfo),
+    )
 
 
 def checked_headers(gateway: str, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@
 3. 401, 402 and 403 are the gateway's fault: any other message would fare no better.
 4. 408 and 5xx may have been processed, unless the gateway declares that "5xx means not processed".
 5. 409 on a keyed call: an attempt with this key may be under way there.
-6. 429 was not sent; Retry-After is obeyed, within bounds.
+6. 429 was not sent. Its Retry-After is obeyed, within bounds; so is that of whatever leaves the outcome open.
 7. Every other 4xx refuses this message for good.
 8. Whatever is no final status at all leaves the outcome open.
 
@@ -50,14 +50,14 @@ def classify_status(
     if status in _GATEWAYS_OWN:
         return NotSent(reason=f"HTTP {status}: {_GATEWAYS_OWN[status]}", permanent=False, fault=Fault.GATEWAY)
     if status == 408 or (status == 409 and keyed):
-        return Unknown(evidence=f"HTTP {status}")
+        return Unknown(evidence=f"HTTP {status}", retry_after=retry_after(headers))
     if status == 429:
         return _transient("HTTP 429: the rate is limited", headers)
     if 400 <= status < 500:
         return NotSent(reason=f"HTTP {status}: the message was refused", permanent=True)
     if 500 <= status < 600 and five_hundred_means_not_processed:
         return _transient(f"HTTP {status}, which this provider gives only when nothing was processed", headers)
-    return Unknown(evidence=f"HTTP {status}")
+    return Unknown(evidence=f"HTTP {status}", retry_after=retry_after(headers))
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:

@@ -1,11 +1,14 @@
 """A mail as bytes: the same effect always gives the same bytes. Pure.
 
 The Date is no part of them: it is put in front when the mail goes out, from the time at which the effect was requested.
+Nor are the bytes of attachments: their parts are there with all headers, and empty until the mail goes out.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from collections.abc import Sequence
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -14,15 +17,21 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from typing import Final
 
-from duly.errors import ConfigurationError, InvalidField
+from duly.errors import ConfigurationError, InvalidField, PayloadTooLarge
 from duly.gateways.addresses import email_address
+from duly.messages.attachment import AttachmentRef, checked_attachment_name, checked_content_type
 from duly.messages.identity import digest_of
 from duly.messages.standard_effects import Email
+
+MAIL_ATTACHMENTS_MAX: Final = 20
+MAIL_ATTACHMENT_BYTES_MAX: Final = 15 * 1024 * 1024
+"""Of all attachments of one mail: base64 makes a third more of it, and many servers take no more than 25 MB."""
 
 # 7bit: quoted-printable or base64 where needed, so that no server has to offer 8BITMIME (RFC 6152).
 _POLICY: Final = SMTP.clone(cte_type="7bit")
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _LEADING_DOT: Final = re.compile(rb"(?m)^\.")
+_BASE64_LINE: Final = 76
 
 
 def render(email: Email, effect_id: str, *, sender: Address, to: str, reply_to: str | None) -> bytes:
@@ -38,10 +47,24 @@ def render(email: Email, effect_id: str, *, sender: Address, to: str, reply_to: 
     message.set_content(_body_text(email.text, "text"))
     if email.html is not None:
         message.add_alternative(_body_text(email.html, "html"), subtype="html")
-        # Depends on all of the content, so that no content can hold it and break out of its part. "=_" occurs neither
-        # in quoted-printable nor in base64 (RFC 2045, 6.7).
-        message.set_boundary(f"=_duly_{digest_of(effect_id, email.text, email.html)[:32]}")
+        message.set_boundary(_boundary(effect_id, email.text, email.html))
+    if email.attachments:
+        _add_empty_parts(message, email.attachments)
+        digests = (attachment.digest for attachment in email.attachments)
+        message.set_boundary(_boundary(effect_id, email.text, email.html or "", *digests))
     return message.as_bytes()
+
+
+def with_files(mail: bytes, files: Sequence[bytes]) -> bytes:
+    """A rendered *mail* with *files*, the bytes of its attachments in their order, in the parts that are empty so far.
+
+    Raises `ValueError` when there are not as many of them as there are parts.
+    """
+    boundary = BytesHeaderParser(policy=_POLICY).parsebytes(mail).get_boundary() or ""
+    delimiter = b"\r\n--" + boundary.encode()
+    head, content, *parts, end = mail.split(delimiter)
+    filled = [part + _base64(file) for part, file in zip(parts, files, strict=True)]
+    return delimiter.join([head, content, *filled, end])
 
 
 def sender_address(gateway: str, sender: str) -> Address:
@@ -70,6 +93,33 @@ def transparent(mail: bytes) -> bytes:
     """
     lines = _LINE_END.sub(b"\r\n", mail)
     return _LEADING_DOT.sub(b"..", lines if lines.endswith(b"\r\n") else lines + b"\r\n")
+
+
+def _boundary(*content: str) -> str:
+    """Depends on all of the content, so that no content can hold it and break out of its part.
+
+    ``=_`` occurs neither in quoted-printable nor in base64 (RFC 2045, 6.7).
+    """
+    return f"=_duly_{digest_of(*content)[:32]}"
+
+
+def _add_empty_parts(message: EmailMessage, attachments: tuple[AttachmentRef, ...]) -> None:
+    """A part with all its headers for each attachment. Names beyond ASCII are written as RFC 2231 says."""
+    size = sum(attachment.size for attachment in attachments)
+    if len(attachments) > MAIL_ATTACHMENTS_MAX or size > MAIL_ATTACHMENT_BYTES_MAX:
+        raise PayloadTooLarge(
+            f"The mail has {len(attachments)} attachments of {size:,} bytes; the limit is {MAIL_ATTACHMENTS_MAX} of "
+            f"{MAIL_ATTACHMENT_BYTES_MAX:,} bytes together. Send a link to what is large."
+        )
+    for attachment in attachments:
+        main_type, _, subtype = checked_content_type(attachment.content_type).partition("/")
+        name = _text(checked_attachment_name(attachment.name), "attachments")
+        message.add_attachment(b"", maintype=main_type, subtype=subtype, filename=name)
+
+
+def _base64(content: bytes) -> bytes:
+    encoded = b64encode(content)
+    return b"\r\n".join(encoded[start : start + _BASE64_LINE] for start in range(0, len(encoded), _BASE64_LINE))
 
 
 def header_text(value: str, field: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from duly.errors import ConfigurationError, InvalidMessage
 from duly.messages.message import Effect
+from duly.ports.secret import Secret
 from duly.states.attempt import NotSent
 
 NOT_LIVE: Final = NotSent(reason="not live", permanent=True)
@@ -37,6 +38,11 @@ def wrong_effect(name: str, effect: Effect) -> InvalidMessage:
         f"The gateway {name!r} was handed a {type(effect).__name__}, which it does not take. "
         "Request it through a gateway whose `effects` name that type."
     )
+
+
+def revealed(secret: Secret | str) -> str:
+    """The text of a setting that is secret. Hand it straight on; never log it or put it into an error."""
+    return secret.reveal() if isinstance(secret, Secret) else secret
 
 
 def one_line(text: str, characters_max: int = SUMMARY_CHARACTERS_MAX) -> str:

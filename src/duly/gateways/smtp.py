@@ -14,13 +14,14 @@ from datetime import timedelta
 from ipaddress import ip_address
 from typing import Final, Literal, TypeAlias, cast
 
-from duly.errors import ConfigurationError
+from duly.errors import AttachmentLost, ConfigurationError
 from duly.gateways.addresses import email_address
-from duly.gateways.mime import dated, message_id, render, sender_address, transparent
+from duly.gateways.mime import dated, message_id, render, sender_address, transparent, with_files
 from duly.gateways.settings import NOT_LIVE, check_settings, one_line, wrong_effect
 from duly.gateways.smtp_replies import Phase, refused, reply_text
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Email
+from duly.ports.attachments import verified
 from duly.ports.gateway import Call, Prepared
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.policy import Keeps
@@ -101,7 +102,10 @@ class SmtpGateway:
         self._tls_context = tls_context
 
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:
-        """The mail as MIME, without a Date. Raises `InvalidField` for addresses and header values."""
+        """The mail as MIME, without a Date and the bytes of attachments.
+
+        Raises `InvalidField` for addresses, header values and names of files, `PayloadTooLarge` for attachments.
+        """
         if not isinstance(effect, Email):
             raise wrong_effect(self.name, effect)
         to = email_address(effect.to, field="to")
@@ -111,6 +115,7 @@ class SmtpGateway:
             summary=one_line(effect.subject),
             content_type="message/rfc822",
             body=render(effect, effect_id, sender=self._sender, to=to, reply_to=reply_to),
+            attachments=effect.attachments,
         )
 
     async def open(self) -> None:
@@ -122,6 +127,11 @@ class SmtpGateway:
         """Send once, over a connection of its own."""
         if not self.live:
             return NOT_LIVE
+        try:
+            # Megabytes of base64 are not for the event loop.
+            content = await asyncio.to_thread(_content, call) if call.prepared.attachments else _content(call)
+        except AttachmentLost as error:
+            return NotSent(reason=str(error), permanent=True)
         client = aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
@@ -132,7 +142,7 @@ class SmtpGateway:
             tls_context=self._tls_context,
         )
         try:
-            outcome = await self._up_to_the_dot(client, call) or await self._dot(client, call)
+            outcome = await self._up_to_the_dot(client, call, content) or await self._dot(client, call)
             _take_leave(client)
             return outcome
         finally:
@@ -141,7 +151,7 @@ class SmtpGateway:
     async def close(self) -> None:
         """Nothing to do: no connection outlives its call."""
 
-    async def _up_to_the_dot(self, client: aiosmtplib.SMTP, call: Call) -> NotSent | None:
+    async def _up_to_the_dot(self, client: aiosmtplib.SMTP, call: Call, content: bytes) -> NotSent | None:
         """Everything that cannot have sent the mail; None when only the final dot is missing."""
         recipient = call.prepared.recipient
         phase = Phase.CONNECT
@@ -167,7 +177,7 @@ class SmtpGateway:
                 if reply.code != _READY_FOR_BODY:
                     return refused(phase, reply.code, reply.message, recipient=recipient)
                 phase = Phase.BODY
-                await _write_flushed(client, transparent(dated(call.prepared.body, call.requested_at)))
+                await _write_flushed(client, content)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             if not isinstance(error, aiosmtplib.SMTPResponseException):
                 _hang_up(client)
@@ -195,6 +205,20 @@ class SmtpGateway:
         if 400 <= reply.code < 600:
             return refused(Phase.DOT, reply.code, reply.message, recipient=recipient)
         return Unknown(evidence=f"no clear answer after the final dot: SMTP {reply.code}")
+
+
+def _content(call: Call) -> bytes:
+    """What goes out between DATA and the final dot, the same at each attempt. Raises `AttachmentLost`."""
+    mail, attachments = call.prepared.body, call.prepared.attachments
+    if len(call.files) != len(attachments):
+        raise AttachmentLost(
+            f"The mail has {len(attachments)} attachments, and the bytes of {len(call.files)} of them came along. Give "
+            "the application the keeper of attachments that has kept them."
+        )
+    if attachments:
+        files = [verified(attachment, file) for attachment, file in zip(attachments, call.files, strict=True)]
+        mail = with_files(mail, files)
+    return transparent(dated(mail, call.requested_at))
 
 
 async def _write_flushed(client: aiosmtplib.SMTP, content: bytes) -> None:

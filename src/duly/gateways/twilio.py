@@ -1,7 +1,8 @@
 """Text messages through Twilio's Programmable Messaging.
 
 Twilio has no idempotency key on *Messages* and no look-up by a reference of ours: an unknown stays unknown until a
-status callback or a person settles it. Source: https://www.twilio.com/docs/messaging/api/message-resource
+receipt or a person settles it. A receipt can, since the URL that it comes in at names the effect. Source:
+https://www.twilio.com/docs/messaging/api/message-resource
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import re
 import ssl
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from duly.errors import ConfigurationError, InvalidField
+from duly.errors import ConfigurationError, InvalidField, ReceiptRefused
 from duly.gateways.addresses import check_region, phone_number
+from duly.gateways.effect_token import EffectTokens
 from duly.gateways.http import (
     HTTP_CALL_TIMEOUT,
     HTTP_CONNECT_TIMEOUT,
@@ -28,15 +30,19 @@ from duly.gateways.http import (
 )
 from duly.gateways.http_messages import HttpRequest, HttpResponse, provider_id
 from duly.gateways.http_status import classify_status
-from duly.gateways.settings import NOT_LIVE, check_settings, one_line, wrong_effect
+from duly.gateways.settings import NOT_LIVE, check_settings, one_line, revealed, wrong_effect
+from duly.gateways.twilio_receipts import receipt_of, verified_form
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Sms
-from duly.ports.gateway import Call, Prepared
+from duly.ports.gateway import Call, Incoming, Prepared, Receipt
+from duly.ports.secret import Secret
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
-from duly.states.policy import Keeps
+from duly.states.policy import Keeps, ReceiptWindow
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
 
 TEXT_CHARACTERS_MAX: Final = 1_600
+TOKEN_PARAMETER: Final = "effect"
+"""The parameter of the receipts' URL that names the effect."""
 
 # Errors that any message would meet: authentication, an inactive or unknown account, a sender that is not ours, a bad
 # callback URL. Source: https://www.twilio.com/docs/api/errors
@@ -52,13 +58,15 @@ class TwilioSms:
     def __init__(
         self,
         account_sid: str,
-        auth_token: str,
+        auth_token: Secret | str,
         *,
         from_number: str,
         live: bool = False,
         base_url: str = "https://api.twilio.com",
         name: str = "twilio",
-        status_callback: str | Callable[[str], str] | None = None,
+        secondary_auth_token: Secret | str | None = None,
+        receipts_url: str | None = None,
+        receipt_secrets: Sequence[Secret | str] = (),
         region: str | None = None,
         slots: int = HTTP_SLOTS,
         call_timeout: timedelta = HTTP_CALL_TIMEOUT,
@@ -69,8 +77,9 @@ class TwilioSms:
     ) -> None:
         """*from_number* is a number, a short code, a sender name or the SID of a messaging service (``MG…``).
 
-        *status_callback* is the URL for receipts, or makes it from the effect's id (always the same from the same id);
-        the latter lets a receipt settle an unknown. *region* is the country of numbers without ``+``.
+        *receipts_url* is the public URL at which receipts come in, as Twilio sees it. *receipt_secrets* are our own:
+        the first signs the token by which a receipt names its effect, all verify it. A receipt may be signed with
+        *auth_token* or *secondary_auth_token*. *region* is the country of numbers without ``+``.
         """
         check_settings(
             "TwilioSms",
@@ -80,11 +89,19 @@ class TwilioSms:
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
         )
-        if not _SID.fullmatch(account_sid) or not auth_token:
+        token = revealed(auth_token)
+        if not _SID.fullmatch(account_sid) or not token:
             raise ConfigurationError(["TwilioSms: account_sid or auth_token is empty or malformed. Copy them anew."])
         if not _SENDER.fullmatch(from_number):
             raise ConfigurationError(
                 [f"TwilioSms: from_number={from_number!r} can send nothing. Use +E.164, a sender name or MG….."]
+            )
+        if (receipts_url is None) != (not receipt_secrets):
+            raise ConfigurationError(
+                [
+                    "TwilioSms: receipts_url and receipt_secrets go together: without a token no receipt settles an "
+                    "unknown. Pass both, or neither."
+                ]
             )
         check_region(region)
         self.name: Final = name
@@ -94,12 +111,14 @@ class TwilioSms:
         self.slots: Final = slots
         self.call_timeout: Final = call_timeout
         self.retry: Final = retry
-        self.keeps: Final = Keeps()
+        self.keeps: Final = Keeps() if receipts_url is None else Keeps(receipts=ReceiptWindow())
         base = checked_url("TwilioSms", base_url).rstrip("/")
         self._url = f"{base}/2010-04-01/Accounts/{account_sid}/Messages.json"
-        self._authorization = "Basic " + b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        self._authorization = "Basic " + b64encode(f"{account_sid}:{token}".encode()).decode()
         self._sender = ("MessagingServiceSid" if len(from_number) == 34 else "From", from_number)
-        self._status_callback = status_callback
+        self._receipts_url = None if receipts_url is None else checked_url("TwilioSms", receipts_url)
+        self._tokens = None if receipts_url is None else EffectTokens(f"TwilioSms {name!r}", name, receipt_secrets)
+        self._auth_tokens = (token, *([] if secondary_auth_token is None else [revealed(secondary_auth_token)]))
         self._region = region
         self._http = HttpTransport(
             slots=slots,
@@ -125,9 +144,6 @@ class TwilioSms:
                 "Shorten it, or request several.",
             )
         form = [("To", recipient), self._sender, ("Body", effect.text)]
-        callback = self._status_callback
-        if callback is not None:
-            form.append(("StatusCallback", callback if isinstance(callback, str) else callback(effect_id)))
         try:
             body = urlencode(form).encode()
         except UnicodeEncodeError:
@@ -153,15 +169,31 @@ class TwilioSms:
             HttpRequest(
                 url=self._url,
                 content_type=call.prepared.content_type,
-                body=call.prepared.body,
+                body=call.prepared.body + self._callback(call.effect_id),
                 headers=(("Authorization", self._authorization),),
             )
         )
         return _outcome(answer) if isinstance(answer, HttpResponse) else answer
 
+    def receipts(self, incoming: Incoming) -> Sequence[Receipt]:
+        """The receipt in *incoming*, if Twilio has signed it. Raises `ReceiptRefused`."""
+        if self._receipts_url is None or self._tokens is None:
+            raise ReceiptRefused(f"The gateway {self.name!r} hears no receipts. Give it receipts_url=….")
+        form = verified_form(incoming, self._receipts_url.partition("?")[0], self._auth_tokens)
+        token = dict(parse_qsl(incoming.query)).get(TOKEN_PARAMETER)
+        return (receipt_of(form, self._tokens.effect_of(token)),)
+
     async def close(self) -> None:
         """Let go of connections."""
         await self._http.close()
+
+    def _callback(self, effect_id: str) -> bytes:
+        """Where Twilio is to report. No part of what is stored: another URL or secret must not make another request."""
+        if self._receipts_url is None or self._tokens is None:
+            return b""
+        parameter = urlencode({TOKEN_PARAMETER: self._tokens.token(effect_id)})
+        url = f"{self._receipts_url}{'&' if '?' in self._receipts_url else '?'}{parameter}"
+        return b"&" + urlencode({"StatusCallback": url}).encode()
 
 
 def _outcome(answer: HttpResponse) -> Outcome:

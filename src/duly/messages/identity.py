@@ -85,3 +85,13 @@ def _is_text(value: object) -> bool:
 
 def _is_plain(text: str) -> bool:
     return text.isascii() and all(character.isalnum() or character in "._-:" for character in text)
+
+
+def recipient_hash(key: str, channel: str, recipient: str) -> str:
+    """A keyed hash of an address, hexadecimal: it finds a suppressed recipient after the address was erased.
+
+    *key* is hexadecimal. Letters of either case and spaces around are the same address.
+    """
+    digest = blake2b(key=bytes.fromhex(key), digest_size=32, person=b"duly-recipient")
+    digest.update(f"{channel}\0{recipient.strip().casefold()}".encode(errors="replace"))
+    return digest.hexdigest()

@@ -9,6 +9,8 @@ import msgspec
 
 from duly.messages.envelope import Envelope, Link
 from duly.ports.gateway import Prepared
+from duly.states.effect import Dispatch
+from duly.states.policy import Policy
 
 
 class InboxWrite(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,26 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     digest: str
     prepared: Prepared
+    recipient_hash: str
+    policy: Policy
+    correlation: str
+    """Id of the first message of its chain."""
+    reference: str | None = None
+    """What the application finds it by: an order's number."""
+    urgent: bool = False
+    at_ms: int | None = None
+    """Not before this time."""
+    after_ms: int = 0
+    """Without `at_ms`: not before so many milliseconds after the commit."""
+    expires_at_ms: int | None = None
+    expires_after_ms: int | None = None
+    """Without `expires_at_ms`: not later than so many milliseconds after the commit."""
     trace: str | None = None
+
+    @property
+    def begins(self) -> Dispatch:
+        """The state in which it begins."""
+        return Dispatch.REQUESTED if self.at_ms is None and not self.after_ms else Dispatch.SCHEDULED
 
 
 class Delivered(msgspec.Struct, frozen=True):

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from duly.clock import EPOCH
+from duly.messages.attachment import AttachmentRef
 from duly.messages.message import Effect
 from duly.states.attempt import Outcome
 from duly.states.delivery import Delivery, Engagement
+from duly.states.look_up import Found, LookUpAnswer, NotThere, Unclear
 from duly.states.policy import Keeps
 from duly.states.retry import RetrySchedule
 
-
-class AttachmentRef(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that goes with an effect. Its bytes lie with the keeper of attachments, under `reference`."""
-
-    name: str
-    content_type: str
-    reference: str
-    digest: str
-    """SHA-256 of the bytes, hexadecimal: what is sent is what was requested."""
-    size: int
-    """Bytes."""
+__all__ = [
+    "AttachmentRef",
+    "Call",
+    "Found",
+    "Gateway",
+    "Incoming",
+    "LookUpAnswer",
+    "LooksUp",
+    "NotThere",
+    "Prepared",
+    "Receipt",
+    "TakesReceipts",
+    "Unclear",
+    "decode_attachments",
+    "encode_attachments",
+]
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +64,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     prepared: Prepared
     requested_at: datetime
+    started_at: datetime = EPOCH
+    """When this attempt began, by the database's clock."""
     files: tuple[bytes, ...] = ()
 
 
@@ -114,28 +124,6 @@ class Gateway(Protocol):
 # What a gateway may have beyond that. What it declares in `keeps` it must have; the start says so.
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """The provider has it, under `provider_id`."""
-
-    provider_id: str
-    evidence: str = ""
-
-
-class NotThere(msgspec.Struct, frozen=True, kw_only=True):
-    """The provider answered clearly that it has nothing under our reference."""
-
-    evidence: str = ""
-
-
-class Unclear(msgspec.Struct, frozen=True, kw_only=True):
-    """The question could not be answered."""
-
-    evidence: str
-
-
-LookUpAnswer: TypeAlias = Found | NotThere | Unclear
-
-
 @runtime_checkable
 class LooksUp(Protocol):
     """A gateway that can ask its provider whether it has an effect."""
@@ -190,3 +178,16 @@ class TakesReceipts(Protocol):
 
         Raises `ReceiptRefused` when it is not verified, or cannot be read.
         """
+
+
+_attachments = msgspec.json.Decoder(tuple[AttachmentRef, ...])
+
+
+def encode_attachments(attachments: tuple[AttachmentRef, ...]) -> str:
+    """References to files as JSON text."""
+    return msgspec.json.encode(attachments).decode() if attachments else "[]"
+
+
+def decode_attachments(text: str) -> tuple[AttachmentRef, ...]:
+    """References to files from their JSON text."""
+    return () if text == "[]" else _attachments.decode(text)

@@ -24,6 +24,7 @@ from duly.transaction.door import FieldChecks
 from duly.work.contention import Contention
 from duly.work.context import Middleware
 from duly.work.module import Module
+from duly.work.sending import Sending
 from duly.work.wiring import compile_routes
 
 R = TypeVar("R")
@@ -36,7 +37,8 @@ class Duly:
 
     *store* is a URL (``sqlite:///shop.db``, ``postgresql://…``, ``memory:``) or a store; an empty SQLite file is set up
     without asking. *tenant* is the tenant of calls that name none. With ``worker=False`` this process only executes
-    commands and queries, and another one (``duly worker``) keeps the promises.
+    commands and queries, and another one (``duly worker``) keeps the promises. *sending* chooses gateways and policies
+    for types of effects, also per tenant.
 
     Raises `ConfigurationError` with every mistake that was found.
     """
@@ -47,6 +49,7 @@ class Duly:
         modules: Sequence[Module],
         store: str | Store,
         gateways: Sequence[Gateway] = (),
+        sending: Sequence[Sending] = (),
         tenant: str | None = None,
         settings: Settings | None = None,
         middleware: Sequence[Middleware] = (),
@@ -67,7 +70,13 @@ class Duly:
         except DulyError as error:
             mistakes.append(str(error))
         try:
-            self._routes = compile_routes(self._modules, self._gateways, (observe, *middleware))
+            self._routes = compile_routes(
+                self._modules,
+                self._gateways,
+                (observe, *middleware),
+                sendings=sending,
+                replay=self.settings.replay_time_max,
+            )
             mistakes += _missing_validators(tuple(self._routes.commands))
         except ConfigurationError as error:
             mistakes += error.mistakes
@@ -107,10 +116,12 @@ class Duly:
             numbers = await self._store.subscribe(
                 [Subscription(handler.name, handler.formerly) for handler in subscribers]
             )
+            hash_key = await self._store.fact("recipient_hash_key")
         except BaseException:
             await self._store.close()
             raise
-        self._routes.assign_numbers(numbers)
+        self._routes.assign(numbers, hash_key)
+        self._store.outcomes_heard_by(self._routes.outcomes_heard())
         self._is_open = True
         if self._runs_worker:
             self._worker = Worker(self._routes, self._store, self._gateways, self.settings, self._contention)

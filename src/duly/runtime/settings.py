@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
+from duly.states.breaker import BreakerTerms
 from duly.states.retry import DELIVERY_RETRY, RetrySchedule
 
 
@@ -32,6 +33,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How much longer the lease of an attempt is than its call may take: half to begin, half to write it down."""
     gateway_hold: timedelta = timedelta(minutes=1)
     """How long effects are held after a fault of the gateway's own, such as a wrong password."""
+    replay_time_max: timedelta = timedelta(hours=1)
+    """How long after its last attempt an operator may have an effect tried again under the same key."""
+    breaker: BreakerTerms = BreakerTerms()
+    """When a provider, or one of its destinations, is taken to be away, and how long it is left alone then."""
+    sweep_interval: timedelta = timedelta(seconds=1)
+    """How often the ledger is swept for what runs out by time."""
     retry_after_max: timedelta = timedelta(hours=1)
     """The longest wait that a provider may ask for."""
     drain_time_max: timedelta = timedelta(seconds=30)

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from duly.delivery.delivery import Delivery
 from duly.delivery.relay import Relay
-from duly.effects.sender import Sender, Senders, SenderSettings
+from duly.effects.senders import Senders
+from duly.effects.settings import SenderSettings
 from duly.ports.gateway import Gateway
 from duly.ports.store import Store
 from duly.runtime.settings import Settings
@@ -47,16 +48,19 @@ class Worker:
             deliveries_max=settings.deliveries_max,
             rows_max=settings.rows_max,
         )
-        sender_settings = SenderSettings(
-            poll_interval=settings.poll_interval,
-            attempt_margin=settings.attempt_margin,
-            gateway_hold=settings.gateway_hold,
-            retry_after_max=settings.retry_after_max,
-        )
         self._senders = Senders(
             store,
-            [Sender(store, gateway, sender_settings, owner=self.owner) for gateway in gateways],
-            sender_settings,
+            gateways,
+            SenderSettings(
+                poll_interval=settings.poll_interval,
+                attempt_margin=settings.attempt_margin,
+                gateway_hold=settings.gateway_hold,
+                breaker=settings.breaker,
+                sweep_interval=settings.sweep_interval,
+                retry_after_max=settings.retry_after_max,
+            ),
+            owner=self.owner,
+            on_promise=self._relay.wake,
         )
         self._tasks: list[asyncio.Task[None]] = []
 

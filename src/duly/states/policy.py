@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from duly.states.allowance import Rate
 from duly.states.retry import RetrySchedule
 
 KEY_MARGIN: Final = timedelta(minutes=5)
@@ -64,6 +65,10 @@ class Keeps(msgspec.Struct, frozen=True, kw_only=True):
     receipts: ReceiptWindow | None = None
     receiver_deduplicates: bool = False
     """Whoever receives it knows a second one by its id, as receivers of webhooks do."""
+    rate: Rate | None = None
+    """How many calls the account may make, all processes together."""
+    tenant_rate: Rate | None = None
+    """How many calls may be made for one tenant to one destination, all processes together."""
 
     @property
     def default_policy(self) -> Policy:

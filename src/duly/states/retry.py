@@ -51,3 +51,6 @@ DELIVERY_RETRY: Final = exponential(timedelta(milliseconds=200), attempts_max=18
 
 EFFECT_RETRY: Final = schedule_of([5, 300, 1_800, 7_200, 18_000, 36_000, 50_400])
 """How an effect that was definitely not sent is tried again, by default. After Standard Webhooks."""
+
+LOOK_UP_RETRY: Final = schedule_of([30, 120, 600, 3_600, 21_600])
+"""How a look-up that could not be answered is made again."""

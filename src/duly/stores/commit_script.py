@@ -25,6 +25,7 @@ from duly.ports.change import (
     Verdict,
     Void,
 )
+from duly.ports.gateway import encode_attachments
 from duly.stores.script import Script, Statement
 
 INSERT_INBOX: Final = """
@@ -99,17 +100,23 @@ INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
 VALUES (:subscriber, :bucket, :lane, :commit_id, :ordinal)
 """
 INSERT_EFFECT: Final = """
-INSERT INTO duly.effect (id, no, tenant, type, channel, gateway, key, digest, state, handler, chain, trace,
-                         requested_ms, changed_ms, due_ms)
-VALUES (:id, (SELECT coalesce(max(no), 0) + 1 FROM duly.effect), :tenant, :type, :channel, :gateway, :key, :digest,
-        'requested', :handler, :chain, :trace, duly.now_ms(), duly.now_ms(), duly.now_ms())
+INSERT INTO duly.effect (id, tenant, type, channel, gateway, policy, key, digest, reference, correlation, destination,
+                         urgent, barred, state, handler, chain, trace, requested_ms, changed_ms, due_ms, expires_ms)
+SELECT :id, :tenant, :type, :channel, :gateway, :policy, :key, :digest, :reference, :correlation, :destination, :urgent,
+       :barred, :state, :handler, :chain, :trace, now.ms, now.ms, coalesce(:at_ms, now.ms + :after_ms),
+       coalesce(:expires_at_ms, now.ms + :expires_after_ms)
+  FROM (SELECT duly.now_ms() AS ms) AS now
+ WHERE NOT EXISTS (SELECT 1 FROM duly.effect_key WHERE id = :id)
 ON CONFLICT (id) DO NOTHING
 """
 INSERT_CONTENT: Final = """
-INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, summary, content_type, body)
-VALUES (:id, :tenant, :subject, :recipient, :summary, :content_type, :body)
+INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, recipient_hash, summary, content_type, body,
+                                 attachments)
+VALUES (:id, :tenant, :subject, :recipient, :recipient_hash, :summary, :content_type, :body, :attachments)
 """
-SELECT_DIGEST: Final = "SELECT digest FROM duly.effect WHERE id = :id"
+SELECT_DIGEST: Final = """
+SELECT digest FROM duly.effect WHERE id = :id UNION ALL SELECT digest FROM duly.effect_key WHERE id = :id
+"""
 INSERT_ANOMALY: Final = """
 INSERT INTO duly.anomaly (tenant, kind, about, detail, at_ms) VALUES (:tenant, :kind, :about, :detail, duly.now_ms())
 """
@@ -323,8 +330,19 @@ def _write_intent(tenant: str, intent: Intent) -> Script[None]:
             "type": intent.type,
             "channel": intent.channel,
             "gateway": intent.gateway,
+            "policy": intent.policy.value,
             "key": intent.key,
             "digest": intent.digest,
+            "reference": intent.reference,
+            "correlation": intent.correlation,
+            "destination": intent.prepared.destination,
+            "urgent": int(intent.urgent),
+            "barred": intent.prepared.suppressed,
+            "state": intent.begins.value,
+            "at_ms": intent.at_ms,
+            "after_ms": intent.after_ms,
+            "expires_at_ms": intent.expires_at_ms,
+            "expires_after_ms": intent.expires_after_ms,
             "handler": intent.handler,
             "chain": encode_chain(intent.chain),
             "trace": intent.trace,
@@ -338,9 +356,11 @@ def _write_intent(tenant: str, intent: Intent) -> Script[None]:
                 "tenant": tenant,
                 "subject": intent.subject,
                 "recipient": intent.prepared.recipient,
+                "recipient_hash": intent.recipient_hash,
                 "summary": intent.prepared.summary,
                 "content_type": intent.prepared.content_type,
                 "body": intent.prepared.body,
+                "attachments": encode_attachments(intent.prepared.attachments),
             },
         )
         return

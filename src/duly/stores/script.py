@@ -4,7 +4,8 @@ A script is a generator: it yields statements, receives what each returned, and 
 connection can run it, whole, in one transaction: a thread of ours, an asyncpg connection, or a user's own.
 
 Statements are written once, in PostgreSQL's words. For SQLite the schema ``duly.`` becomes a prefix, row locks go
-(there is one writer), and ``= ANY(:list)`` becomes a subquery over JSON.
+(there is one writer), and ``= ANY(:list)`` becomes a subquery over JSON. ``JSON_ROWS(:rows, id text, number bigint)``
+stands in both for a table of records that come in as one parameter, a JSON text made by `json_rows`.
 """
 
 from __future__ import annotations
@@ -37,8 +38,15 @@ class Result(msgspec.Struct, frozen=True):
 Script: TypeAlias = Generator[Statement, Result, T]
 
 
+_JSON_ROWS: Final = re.compile(r"JSON_ROWS\(:(\w+), ([^)]*)\)\s+AS (\w+)")
 _ANY: Final = re.compile(r"= ANY\(:(\w+)\)")
 _ROW_LOCK: Final = re.compile(r"\bFOR (?:UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED)?")
+_records: Final = msgspec.json.Encoder()
+
+
+def json_rows(rows: Sequence[Mapping[str, object]]) -> str:
+    """Records as the parameter of ``JSON_ROWS``; the values are text, whole numbers or None."""
+    return _records.encode(rows).decode()
 
 
 def storable(text: str) -> str:
@@ -56,6 +64,19 @@ class SqliteText(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=512)
 def for_sqlite(text: str) -> SqliteText:
     """A statement in SQLite's words."""
+    text = _JSON_ROWS.sub(_json_each, text)
     lists = frozenset(_ANY.findall(text))
     text = _ANY.sub(r"IN (SELECT value FROM json_each(:\1))", text)
     return SqliteText(_ROW_LOCK.sub("", text).replace("duly.", "duly_"), lists)
+
+
+@lru_cache(maxsize=512)
+def for_postgres(text: str) -> str:
+    """A statement in PostgreSQL's words."""
+    return _JSON_ROWS.sub(r"jsonb_to_recordset(CAST(:\1 AS jsonb)) AS \3 (\2)", text)
+
+
+def _json_each(match: re.Match[str]) -> str:
+    names = [column.split()[0] for column in match[2].split(",")]
+    columns = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
+    return f"(SELECT {columns} FROM json_each(:{match[1]})) AS {match[3]}"

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Final, Protocol, TypeVar
 
 from duly.ports.change import Repeat
-from duly.ports.ledger import Anomaly, Claimed, EffectView, Ended
+from duly.ports.ledger import Anomaly, EffectView, LookUpDue, LookUpEnded, Lost, LostSettler, OpenBreaker, Turn, Turned
+from duly.ports.outcomes import Hearers
 from duly.ports.store import Due, LaneKey, Ownership, Parked, StoredDocument, Subscription
 from duly.states.effect import Dispatch
-from duly.stores import ledger_scripts, outbox_scripts
+from duly.stores import attempt_ends, ledger_scripts, look_up_scripts, outbox_scripts
 from duly.stores.commit_script import inbox_script
 from duly.stores.script import Script, Statement
+from duly.stores.turn_script import turn_script
 
 T = TypeVar("T")
 
@@ -68,6 +70,7 @@ class SqlStore:
     """The parts of the store port that are the same on every SQL database."""
 
     _engine: Engine
+    _hearers: Hearers = {}
 
     # Reading.
 
@@ -127,29 +130,45 @@ class SqlStore:
 
     # The ledger.
 
-    async def claim(self, gateway: str, slots: int, *, owner: str, lease: timedelta) -> list[Claimed]:
-        """Commit the next attempt of due effects."""
-        return await self._engine.write(lambda: ledger_scripts.claim_script(gateway, slots, owner, lease))
+    def outcomes_heard_by(self, hearers: Hearers) -> None:
+        """From now on promise outcomes to these subscribers."""
+        self._hearers = dict(hearers)
 
-    async def suppress(self, gateway: str, reason: str) -> int:
-        """Suppress what is due at a gateway."""
-        return await self._engine.write(lambda: ledger_scripts.suppress_script(gateway, reason))
-
-    async def end_attempts(self, ended: Sequence[Ended]) -> list[bool]:
-        """Write outcomes down."""
-        return await self._engine.write(lambda: ledger_scripts.end_attempts_script(ended))
+    async def turn(self, turn: Turn) -> Turned:
+        """Write outcomes down and commit the next attempts."""
+        return await self._engine.write(lambda: turn_script(turn, self._hearers))
 
     async def due_gateways(self) -> list[str]:
         """Names of the gateways with an effect that is due."""
         return await self._engine.read(lambda: ledger_scripts.due_gateways_script())
 
     async def has_lost_attempts(self) -> bool:
-        """Whether an attempt's lease has run out."""
-        return await self._engine.read(lambda: ledger_scripts.has_lost_attempts_script())
+        """Whether a lease has run out."""
+        return await self._engine.read(lambda: attempt_ends.has_lost_attempts())
 
-    async def lose_attempts(self, reason: str) -> list[str]:
-        """Write *unknown* for attempts whose lease ran out."""
-        return await self._engine.write(lambda: ledger_scripts.lose_attempts_script(reason))
+    async def lose_attempts(self, reason: str, settle: LostSettler) -> Lost:
+        """Write *unknown* for attempts whose lease ran out, then apply the policy."""
+        return await self._engine.write(lambda: attempt_ends.lose_attempts(reason, settle, self._hearers))
+
+    async def claim_look_ups(self, gateway: str, slots: int, *, token: str, lease: timedelta) -> list[LookUpDue]:
+        """Take unknown effects that are due to be looked up."""
+        return await self._engine.write(lambda: look_up_scripts.claim_look_ups_script(gateway, slots, token, lease))
+
+    async def end_look_ups(self, ended: Sequence[LookUpEnded]) -> Turned:
+        """Write down what look-ups came to."""
+        return await self._engine.write(lambda: look_up_scripts.end_look_ups_script(ended, self._hearers))
+
+    async def expire(self) -> bool:
+        """Close what has run out of time."""
+        return await self._engine.write(lambda: look_up_scripts.expire_script(self._hearers))
+
+    async def breakers(self) -> list[OpenBreaker]:
+        """Every open breaker."""
+        return await self._engine.read(lambda: ledger_scripts.breakers_script())
+
+    async def fact(self, name: str) -> str:
+        """A fact that this database alone knows."""
+        return await self._engine.read(lambda: ledger_scripts.fact_script(name))
 
     async def effects(
         self, tenant: str, *, state: Dispatch | None, channel: str | None, after: str | None, rows_max: int

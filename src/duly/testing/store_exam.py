@@ -17,9 +17,11 @@ from duly.messages.envelope import Envelope, Kind, Link
 from duly.messages.identity import BUCKETS, bucket_of
 from duly.ports.change import Change, Delivered, DocumentWrite, Entry, InboxWrite, Intent, Promise
 from duly.ports.gateway import Prepared
-from duly.ports.ledger import Claimed, Ended
+from duly.ports.ledger import Claim, Claimed, Ended, Turn
 from duly.ports.store import Due, LaneKey, Ownership, Store
-from duly.states.effect import Dispatch, Settled
+from duly.states.effect import Dispatch, Settled, Terms
+from duly.states.policy import Keeps, Policy
+from duly.states.retry import RetrySchedule
 
 TENANT: Final = "acme"
 ORDER: Final = "shop.Order"
@@ -144,6 +146,9 @@ def intent(effect_id: str | None = None, **parts: Any) -> Intent:
         "gateway": GATEWAY,
         "key": effect_id,
         "handler": "shop.text_customer",
+        "policy": Policy.AT_MOST_ONCE,
+        "correlation": "command-1",
+        "recipient_hash": "h1",
         "chain": (Link("event", "shop.OrderPlaced", str(uuid4()), "shop.place_order"),),
         "subject": "customer-7",
         "digest": "e1",
@@ -180,17 +185,44 @@ def delivered(due: Due, tokens: Ownership) -> Delivered:
     )
 
 
-async def claim(store: Store, slots: int = 10, *, owner: str = "sender-1", lease: timedelta = LEASE) -> list[Claimed]:
-    """Claim effects of the gateway."""
-    return await store.claim(GATEWAY, slots, owner=owner, lease=lease)
+TERMS: Final = Terms(
+    keeps=Keeps(), retry=RetrySchedule((DAY,)), hold=LEASE, wait_max=DAY, probe_wait=timedelta(seconds=30)
+)
+
+
+async def claim(
+    store: Store,
+    slots: int = 10,
+    *,
+    owner: str = "sender-1",
+    lease: timedelta = LEASE,
+    gateway: str = GATEWAY,
+    **parts: Any,
+) -> list[Claimed]:
+    """Claim effects of a gateway."""
+    fields: dict[str, Any] = {"terms": TERMS, "token": uuid4().hex, **parts}
+    turned = await store.turn(Turn(claim=Claim(gateway=gateway, slots=slots, owner=owner, lease=lease, **fields)))
+    return list(turned.claimed)
+
+
+async def end_attempts(store: Store, ends: Sequence[Ended]) -> list[bool]:
+    """Write outcomes down; which of them counted."""
+    return list((await store.turn(Turn(ended=tuple(ends)))).written)
+
+
+async def lose_attempts(store: Store, reason: str) -> list[str]:
+    """Write down what was lost, under policies that permit no further step; the ids of the effects."""
+    lost = await store.lose_attempts(reason, lambda gateway, standing: Settled(state=Dispatch.UNKNOWN, reason=reason))
+    return list(lost.effect_ids)
 
 
 def ended(claimed: Claimed, state: Dispatch, **parts: Any) -> Ended:
     """The end of an attempt."""
-    settled = {name: parts.pop(name) for name in ("wait", "counts") if name in parts}
+    settled = {name: parts.pop(name) for name in ("wait", "counts", "step", "alarm") if name in parts}
     fields: dict[str, Any] = {"outcome": state.value, "evidence": "seen", "provider_id": None}
     return Ended(
         effect_id=claimed.effect_id,
+        tenant=claimed.tenant,
         number=claimed.number,
         token=claimed.token,
         settled=Settled(state=state, reason=parts.pop("reason", ""), **settled),

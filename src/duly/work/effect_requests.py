@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final
 
+from duly.clock import EPOCH, to_milliseconds
 from duly.errors import InvalidInput, PayloadTooLarge
-from duly.messages.identity import derived_id, digest_of
+from duly.messages.identity import derived_id, digest_of, recipient_hash
 from duly.messages.message import Effect
 from duly.ports.change import Intent
+from duly.ports.gateway import Prepared, encode_attachments
 from duly.telemetry import current_trace
 from duly.work.scope import Scope
 
 REQUEST_BYTES_MAX: Final = 256 * 1024
 KEY_CHARACTERS_MAX: Final = 200
+REFERENCE_CHARACTERS_MAX: Final = 200
 
 
 class Effects:
@@ -21,18 +25,32 @@ class Effects:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    def request(self, effect: Effect, *, key: str | None = None) -> str:
+    def request(
+        self,
+        effect: Effect,
+        *,
+        key: str | None = None,
+        reference: str | None = None,
+        at: datetime | timedelta | None = None,
+        expires: datetime | timedelta | None = None,
+        urgent: bool = False,
+    ) -> str:
         """Ask for *effect*; its id. The same request by the same cause is the same effect, also when it is made again.
 
-        *key* tells several requests of one handler apart by something better than their order.
-        Raises `NoGateway`, `InvalidMessage`, `InvalidField` naming the field, `PayloadTooLarge`.
+        *key* tells several requests of one handler apart by something better than their order. *reference* is what you
+        find it by later, such as an order's number; never personal data. *at* is when it may go out at the earliest,
+        *expires* when it is no longer wanted: a time with a zone, or so long after the commit, by the database's clock.
+        *urgent* effects (one-time codes) overtake those that are not.
+        Raises `NoGateway`, `InvalidMessage`, `InvalidField` naming the field, `PayloadTooLarge`, `InvalidInput`.
         """
         scope = self._scope
         handling = scope.handling()
-        if key is not None and not 0 < len(key) <= KEY_CHARACTERS_MAX:
-            raise InvalidInput(f"An effect's key has 1 to {KEY_CHARACTERS_MAX} characters; this one has {len(key)}.")
+        _check_text("key", key, KEY_CHARACTERS_MAX)
+        _check_text("reference", reference, REFERENCE_CHARACTERS_MAX)
+        at_ms, after_ms = _moment("at", at)
+        expires_at_ms, expires_after_ms = _moment("expires", expires)
         cls = type(effect)
-        gateway = scope.gateway(cls)
+        way = scope.way(cls)
         scope.catalog.codec(cls).encode_whole(effect)
         effect_id = derived_id(
             scope.tenant,
@@ -40,26 +58,68 @@ class Effects:
             handler=f"{handling.identity}#effect",
             ordinal=key if key is not None else handling.next_effect(),
         )
-        prepared = gateway.prepare(effect, effect_id)
-        if len(prepared.body) > REQUEST_BYTES_MAX:
-            raise PayloadTooLarge(
-                f"The request for {cls.__qualname__} has {len(prepared.body):,} bytes; the limit is "
-                f"{REQUEST_BYTES_MAX:,}. Send a link to what is large."
-            )
+        prepared = way.gateway.prepare(effect, effect_id)
+        _check_size(cls, prepared)
         subject_field = cls.__duly__.subject
         scope.intend(
             Intent(
                 id=effect_id,
                 type=cls.__duly__.name,
-                channel=gateway.channel,
-                gateway=gateway.name,
+                channel=way.gateway.channel,
+                gateway=way.gateway.name,
+                policy=way.policy,
                 key=effect_id,
                 handler=handling.handler,
                 chain=(*handling.cause.chain, handling.cause.link()),
+                correlation=handling.cause.correlation,
                 subject=str(getattr(effect, subject_field)) if subject_field else (handling.cause.subject or effect_id),
-                digest=digest_of(prepared.recipient, prepared.content_type, prepared.body),
+                digest=request_digest(prepared),
                 prepared=prepared,
+                recipient_hash=recipient_hash(scope.recipient_hash_key, way.gateway.channel, prepared.recipient),
+                reference=reference,
+                urgent=urgent,
+                at_ms=at_ms,
+                after_ms=after_ms or 0,
+                expires_at_ms=expires_at_ms,
+                expires_after_ms=expires_after_ms,
                 trace=current_trace(),
             )
         )
         return effect_id
+
+
+def request_digest(prepared: Prepared) -> str:
+    """What tells one frozen request from another."""
+    files = encode_attachments(prepared.attachments)
+    parts = (prepared.recipient, prepared.content_type, prepared.body)
+    return digest_of(*parts, files) if prepared.attachments else digest_of(*parts)
+
+
+def _check_text(name: str, value: str | None, characters_max: int) -> None:
+    if value is not None and (not 0 < len(value) <= characters_max or not value.isprintable()):
+        raise InvalidInput(
+            f"An effect's {name} has 1 to {characters_max} printable characters; this one has {len(value)}."
+        )
+
+
+def _check_size(cls: type[Effect], prepared: Prepared) -> None:
+    if len(prepared.body) > REQUEST_BYTES_MAX:
+        raise PayloadTooLarge(
+            f"The request for {cls.__qualname__} has {len(prepared.body):,} bytes; the limit is "
+            f"{REQUEST_BYTES_MAX:,}. Send a link to what is large, or attach it by reference."
+        )
+
+
+def _moment(name: str, moment: datetime | timedelta | None) -> tuple[int | None, int | None]:
+    """A time as milliseconds since 1970, or a wait in milliseconds. Raises `InvalidInput`."""
+    match moment:
+        case None:
+            return None, None
+        case timedelta():
+            if moment < timedelta():
+                raise InvalidInput(f"{name}={moment} lies before the commit. Use a wait of zero or more.")
+            return None, to_milliseconds(moment)
+        case datetime():
+            if moment.tzinfo is None:
+                raise InvalidInput(f"{name}={moment} has no time zone. Use datetime(…, tzinfo=UTC) or another zone.")
+            return to_milliseconds(moment - EPOCH), None

@@ -8,14 +8,15 @@ from typing import Any, TypeAlias
 import msgspec
 
 from duly.domain.aggregate import Aggregate
-from duly.errors import NoGateway
 from duly.messages.catalog import Catalog
 from duly.messages.codec import Codec
 from duly.messages.message import Effect, Message
-from duly.ports.gateway import Gateway
+from duly.messages.outcomes import EffectOutcome
+from duly.ports.outcomes import Hearers
 from duly.work.aggregate_type import AggregateType
 from duly.work.module import HandlerKind
 from duly.work.scope import Scope
+from duly.work.sending import Ways
 
 Call: TypeAlias = Callable[[Scope, Message], Awaitable[object]]
 """Calls a handler with what its parameters ask for."""
@@ -33,6 +34,8 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     message_type: type[Message]
     key: str | None
     call: Call
+    about: type[Effect] | None = None
+    """The type of effect whose outcome it hears; None for all of them, and for what is no outcome."""
 
 
 class Publisher(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +66,7 @@ class Routes:
         publishers: Mapping[type[Message], tuple[Publisher, ...]],
         subscribers: Mapping[type[Message], tuple[Handler, ...]],
         aggregates: Mapping[type[Aggregate], AggregateType[Any]],
-        gateways: Mapping[type[Effect], Gateway],
+        ways: Ways,
     ) -> None:
         self.catalog = catalog
         self.commands = commands
@@ -72,7 +75,8 @@ class Routes:
         self._listeners = listeners
         self._publishers = publishers
         self._subscribers = subscribers
-        self._gateways = gateways
+        self.ways = ways
+        self.recipient_hash_key = ""
         self._numbers: dict[str, int] = {}
 
     def listeners(self, event: type[Message]) -> tuple[Handler, ...]:
@@ -91,20 +95,23 @@ class Routes:
         """Every `after_commit` handler."""
         return tuple(handler for handlers in self._subscribers.values() for handler in handlers)
 
-    def gateway(self, effect: type[Effect]) -> Gateway:
-        """The gateway of a type of effect. Raises `NoGateway`."""
-        gateway = self._gateways.get(effect)
-        if gateway is None:
-            raise NoGateway(
-                f"No gateway takes {effect.__qualname__}. Give one to Duly(gateways=[…]); "
-                f"there are gateways for: {', '.join(sorted(cls.__qualname__ for cls in self._gateways)) or 'nothing'}."
-            )
-        return gateway
+    def outcomes_heard(self) -> Hearers:
+        """Numbers of the subscribers of outcomes, by the stored names of event and effect."""
+        heard: dict[tuple[str, str], tuple[int, ...]] = {}
+        for handler in self.all_subscribers():
+            if not issubclass(handler.message_type, EffectOutcome):
+                continue
+            effects = self.ways.effects() if handler.about is None else (handler.about,)
+            for effect in effects:
+                place = (handler.message_type.__duly__.name, effect.__duly__.name)
+                heard[place] = (*heard.get(place, ()), self.number(handler))
+        return heard
 
     def number(self, subscriber: Handler) -> int:
         """The stored number of a subscriber."""
         return self._numbers[subscriber.name]
 
-    def assign_numbers(self, numbers: Mapping[str, int]) -> None:
-        """Take the numbers that the store has given to the subscribers."""
+    def assign(self, numbers: Mapping[str, int], recipient_hash_key: str) -> None:
+        """Take what the database knows: the subscribers' numbers, and the key of the hashes of recipients."""
         self._numbers = dict(numbers)
+        self.recipient_hash_key = recipient_hash_key

@@ -13,9 +13,9 @@ from duly.messages.catalog import Catalog
 from duly.messages.envelope import Envelope
 from duly.messages.message import Effect
 from duly.ports.change import Intent
-from duly.ports.gateway import Gateway
 from duly.ports.store import OpenTransaction, Reading
 from duly.work.aggregate_type import AggregateType
+from duly.work.sending import Way
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -62,8 +62,12 @@ class Scope(Protocol):
     def handling(self) -> Handling:
         """The call under way. Raises `ScopeClosed` when there is none."""
 
-    def gateway(self, effect: type[Effect]) -> Gateway:
-        """The gateway of a type of effect. Raises `NoGateway`."""
+    def way(self, effect: type[Effect]) -> Way:
+        """How a type of effect goes out for this tenant. Raises `NoGateway`."""
+
+    @property
+    def recipient_hash_key(self) -> str:
+        """The key of the hashes of recipients in this database, hexadecimal."""
 
     async def load(self, aggregate_type: AggregateType[A], aggregate_id: str) -> A | None:
         """The aggregate in hand or in the database, or None."""

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 import msgspec
 
 from duly.domain.aggregate import Aggregate
-from duly.messages.message import Message
+from duly.messages.message import Effect, Message
+from duly.messages.outcomes import EffectOutcome
 from duly.work.aggregate_type import AggregateType
 from duly.work.context import Context
 from duly.work.effect_requests import Effects
@@ -40,6 +41,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     others: dict[str, type]
     result: object
     is_coroutine: bool
+    about: type[Effect] | None = None
+    """The type of effect whose outcome it hears."""
 
 
 class SignatureMistake(Exception):
@@ -62,6 +65,7 @@ def read_signature(definition: Definition) -> Signature:
     messages: dict[str, type[Message]] = {}
     repositories: dict[str, type[Aggregate]] = {}
     others: dict[str, type] = {}
+    about: type[Effect] | None = None
     allowed = ALLOWED[definition.kind]
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
@@ -74,6 +78,8 @@ def read_signature(definition: Definition) -> Signature:
         hint = hints[parameter.name]
         if isinstance(hint, type) and issubclass(hint, Message):
             messages[parameter.name] = hint
+        elif (outcome := _outcome(hint)) is not None:
+            messages[parameter.name], about = outcome
         elif get_origin(hint) is Repository and Repository in allowed and _is_aggregate(get_args(hint)[0]):
             repositories[parameter.name] = get_args(hint)[0]
         elif isinstance(hint, type) and hint in allowed and hint is not Repository:
@@ -95,6 +101,7 @@ def read_signature(definition: Definition) -> Signature:
         others=others,
         result=hints.get("return", inspect.Signature.empty),
         is_coroutine=inspect.iscoroutinefunction(function),
+        about=about,
     )
 
 
@@ -142,6 +149,15 @@ _SUPPLIES: dict[type, Supply] = {
     Context: context_of,
     Reader: lambda scope: Reader(scope.store),
 }
+
+
+def _outcome(hint: object) -> tuple[type[EffectOutcome], type[Effect]] | None:
+    """The event and the effect of ``EffectFailed[Sms]``; None for any other annotation."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if not isinstance(origin, type) or not issubclass(origin, EffectOutcome):
+        return None
+    (effect,) = arguments
+    return (origin, effect) if isinstance(effect, type) and issubclass(effect, Effect) else None
 
 
 def _is_aggregate(hint: object) -> bool:

@@ -17,13 +17,13 @@ from duly.messages.envelope import CASCADE_DEPTH_MAX, MESSAGES_PER_COMMAND_MAX, 
 from duly.messages.identity import bucket_of, derived_id, lane_of
 from duly.messages.message import DomainEvent, Effect, Message, PublicEvent
 from duly.ports.change import Change, Delivered, Done, InboxWrite, Intent, Promise, Verdict
-from duly.ports.gateway import Gateway
 from duly.ports.store import Committing, OpenTransaction
 from duly.telemetry import current_trace
 from duly.work.aggregate_type import AggregateType
 from duly.work.identity_map import DocumentChanges, IdentityMap, Tracked
 from duly.work.routes import Handler, Publisher, Routes
 from duly.work.scope import Handling
+from duly.work.sending import Way
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -202,9 +202,14 @@ class UnitOfWork:
         """All message types of the application."""
         return self._routes.catalog
 
-    def gateway(self, effect: type[Effect]) -> Gateway:
-        """The gateway of a type of effect. Raises `NoGateway`."""
-        return self._routes.gateway(effect)
+    def way(self, effect: type[Effect]) -> Way:
+        """How a type of effect goes out for this tenant. Raises `NoGateway`."""
+        return self._routes.ways.way(effect, self.tenant)
+
+    @property
+    def recipient_hash_key(self) -> str:
+        """The key of the hashes of recipients in this database, hexadecimal."""
+        return self._routes.recipient_hash_key
 
     async def load(self, aggregate_type: AggregateType[A], aggregate_id: str) -> A | None:
         """The aggregate in hand or in the database, or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar, get_args, get_origin
 
 from duly.domain.aggregate import Aggregate
@@ -12,7 +13,8 @@ from duly.errors import ConfigurationError
 from duly.messages.catalog import Catalog, Upcaster
 from duly.messages.codec import Codec
 from duly.messages.fields import field_names
-from duly.messages.message import Command, DomainEvent, Effect, Message, PublicEvent, Query
+from duly.messages.message import Command, DomainEvent, Message, PublicEvent, Query
+from duly.messages.outcomes import EffectOutcome
 from duly.messages.storable import storage_mistakes
 from duly.ports.gateway import Gateway
 from duly.work.aggregate_type import AggregateType
@@ -20,6 +22,7 @@ from duly.work.context import HandlerCall, Middleware
 from duly.work.module import Definition, HandlerKind, Module
 from duly.work.routes import Call, CommandRoute, Handler, Publisher, Routes
 from duly.work.scope import Scope
+from duly.work.sending import Sending, Ways, resolve_ways
 from duly.work.signature import Signature, SignatureMistake, compile_call, context_of, read_signature
 
 _HEARS: dict[HandlerKind, tuple[type[Message], ...]] = {
@@ -31,15 +34,29 @@ _HEARS: dict[HandlerKind, tuple[type[Message], ...]] = {
 }
 
 
-def compile_routes(modules: Sequence[Module], gateways: Sequence[Gateway], middleware: Sequence[Middleware]) -> Routes:
+def compile_routes(
+    modules: Sequence[Module],
+    gateways: Sequence[Gateway],
+    middleware: Sequence[Middleware],
+    *,
+    sendings: Sequence[Sending] = (),
+    replay: timedelta = timedelta(),
+) -> Routes:
     """The routes of an application. Raises `ConfigurationError` with everything that is wrong."""
-    return _Wiring(modules, gateways, middleware).compile()
+    return _Wiring(modules, gateways, middleware, sendings, replay).compile()
 
 
 class _Wiring:
     def __init__(
-        self, modules: Sequence[Module], gateways: Sequence[Gateway], middleware: Sequence[Middleware]
+        self,
+        modules: Sequence[Module],
+        gateways: Sequence[Gateway],
+        middleware: Sequence[Middleware],
+        sendings: Sequence[Sending],
+        replay: timedelta,
     ) -> None:
+        self.sendings = sendings
+        self.replay = replay
         self.modules = modules
         self.gateways = gateways
         self.middleware = tuple(middleware)
@@ -57,7 +74,9 @@ class _Wiring:
         self._check_hearing()
         commands = self._results(HandlerKind.COMMAND)
         queries = self._results(HandlerKind.QUERY)
-        effects = self._collect_gateways()
+        ways, mistakes = resolve_ways(self.gateways, self.sendings, replay=self.replay)
+        self.mistakes += mistakes
+        self._check_outcomes(ways)
         for module in self.modules:
             for cls in module.messages:
                 if issubclass(cls, Command) and cls not in commands:
@@ -75,7 +94,7 @@ class _Wiring:
             publishers=self._publishers(),
             subscribers=self._handlers(HandlerKind.AFTER_COMMIT),
             aggregates=self.aggregates,
-            gateways=effects,
+            ways=ways,
         )
 
     # Reading what is there.
@@ -167,21 +186,6 @@ class _Wiring:
                         f"{cls.__module__}.{cls.__qualname__}. Give one another: class {cls.__name__}(…, name='…')."
                     )
 
-    def _collect_gateways(self) -> dict[type[Effect], Gateway]:
-        found: dict[type[Effect], Gateway] = {}
-        names: set[str] = set()
-        for gateway in self.gateways:
-            if gateway.name in names:
-                self.mistakes.append(f"Two gateways are called {gateway.name!r}. Pass name='…' to one of them.")
-            names.add(gateway.name)
-            for effect in gateway.effects:
-                other = found.setdefault(effect, gateway)
-                if other is not gateway:
-                    self.mistakes.append(
-                        f"{effect.__qualname__} has two gateways: {other.name!r} and {gateway.name!r}. Keep one."
-                    )
-        return found
-
     # Checking how things fit.
 
     def _check_names(self) -> None:
@@ -224,6 +228,19 @@ class _Wiring:
                 self.mistakes.append(
                     f"{cls.__qualname__} is heard by the modules {', '.join(sorted(modules))}, but none offers it. Its "
                     "owner says so: Module(…, messages=[…])."
+                )
+
+    def _check_outcomes(self, ways: Ways) -> None:
+        for definition, signature in self.read:
+            if signature.message_type is EffectOutcome:
+                self.mistakes.append(
+                    f"Handler {definition.name} hears EffectOutcome, the root of all outcomes. Name one of them: "
+                    "EffectFailed[…], EffectDelivered[…], …"
+                )
+            if signature.about is not None and signature.about not in ways.effects():
+                self.mistakes.append(
+                    f"Handler {definition.name} hears what became of {signature.about.__qualname__}, which no gateway "
+                    "takes. Give its gateway to Duly(gateways=[…])."
                 )
 
     def _results(self, kind: HandlerKind) -> dict[type[Message], CommandRoute]:
@@ -277,6 +294,7 @@ class _Wiring:
             message_type=signature.message_type,
             key=definition.key,
             call=call,
+            about=signature.about,
         )
 
     def _is_compilable(self, signature: Signature) -> bool:

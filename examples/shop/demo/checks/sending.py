@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime
 
 from duly import Dispatch, EffectView
-from duly.effects.sender import WORKER_LOST
+from duly.effects.senders import WORKER_LOST
 from examples.shop.demo.checks.check import Check, Evidence, counted, equal
 from examples.shop.demo.comparison import Comparison
 from examples.shop.demo.stage import SETTLED

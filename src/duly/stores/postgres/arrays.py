@@ -28,6 +28,7 @@ from duly.ports.change import (
     Verdict,
     Void,
 )
+from duly.ports.gateway import encode_attachments
 
 Fields: TypeAlias = tuple[Any, ...]
 Arguments: TypeAlias = tuple[str | int | Fields | list[Any] | None, ...]
@@ -135,14 +136,27 @@ def _intent(intent: Intent) -> Fields:
         intent.type,
         intent.channel,
         intent.gateway,
+        intent.policy.value,
         intent.key,
         intent.digest,
+        intent.reference,
+        intent.correlation,
+        prepared.destination,
+        int(intent.urgent),
+        prepared.suppressed,
+        intent.begins.value,
+        intent.at_ms,
+        intent.after_ms,
+        intent.expires_at_ms,
+        intent.expires_after_ms,
         intent.handler,
         encode_chain(intent.chain),
         intent.trace,
         intent.subject,
         prepared.recipient,
+        intent.recipient_hash,
         prepared.summary,
         prepared.content_type,
         prepared.body,
+        encode_attachments(prepared.attachments),
     )

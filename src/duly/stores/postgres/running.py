@@ -9,7 +9,7 @@ from typing import Final, TypeVar, cast
 
 from duly.stores.placeholders import bind_numbered
 from duly.stores.postgres.address import Connection
-from duly.stores.script import Result, Row, Script, Statement
+from duly.stores.script import Result, Row, Script, Statement, for_postgres
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ async def run_script(connection: Connection, script: Script[T]) -> T:
 
 
 async def _execute(connection: Connection, statement: Statement) -> Result:
-    bound = bind_numbered(statement.text)
+    bound = bind_numbered(for_postgres(statement.text))
     values = [statement.parameters[name] for name in bound.names]
     if _returns_rows(statement.text):
         rows = await connection.fetch(bound.statement, *values, timeout=ANSWER_SECONDS_MAX)

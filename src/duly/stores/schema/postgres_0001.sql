@@ -139,60 +139,199 @@ CREATE TABLE duly.bucket (
 );
 INSERT INTO duly.bucket (bucket) SELECT generate_series(0, 31);
 
+-- due_ms is when the next step of an effect (`step`) may be taken; NULL when nothing comes by itself.
 CREATE TABLE duly.effect (
-    id           text COLLATE "C" NOT NULL PRIMARY KEY,
-    no           bigint GENERATED ALWAYS AS IDENTITY NOT NULL, -- order of request, for pages; may have gaps
-    tenant       text COLLATE "C" NOT NULL,
-    type         text NOT NULL,
-    channel      text NOT NULL,
-    gateway      text COLLATE "C" NOT NULL,
-    key          text NOT NULL,
-    digest       text NOT NULL,
-    state        text COLLATE "C" NOT NULL,
-    reason       text NOT NULL DEFAULT '',
-    provider_id  text,
-    handler      text NOT NULL,
-    chain        text NOT NULL,
-    trace        text,
-    counted      integer NOT NULL DEFAULT 0,                   -- attempts that count against the schedule
-    attempts     integer NOT NULL DEFAULT 0,
-    requested_ms bigint NOT NULL,
-    changed_ms   bigint NOT NULL,
-    due_ms       bigint,
-    token        text,
-    lease_ms     bigint
+    no               bigint GENERATED ALWAYS AS IDENTITY NOT NULL, -- order of request, for pages; may have gaps
+    id               text COLLATE "C" NOT NULL PRIMARY KEY,
+    tenant           text COLLATE "C" NOT NULL,
+    type             text NOT NULL,
+    channel          text COLLATE "C" NOT NULL,
+    gateway          text COLLATE "C" NOT NULL,
+    policy           text NOT NULL,
+    key              text NOT NULL,
+    digest           text NOT NULL,
+    reference        text COLLATE "C",                               -- what the application finds it by
+    correlation      text COLLATE "C" NOT NULL,                      -- id of the first message of the chain
+    destination      text COLLATE "C" NOT NULL DEFAULT '',
+    urgent           integer NOT NULL DEFAULT 0,
+    barred           text NOT NULL DEFAULT '',           -- why it shall never be attempted
+    resend_of        text,
+    resends          integer NOT NULL DEFAULT 0,         -- how often it was sent again, each as an effect of its own
+    state            text COLLATE "C" NOT NULL,
+    reason           text NOT NULL DEFAULT '',
+    hold             text COLLATE "C" NOT NULL DEFAULT '',           -- what it is held by
+    step             text COLLATE "C" NOT NULL DEFAULT 'attempt',
+    origin           text NOT NULL DEFAULT 'scheduled',  -- who ordered the next attempt
+    provider_id      text COLLATE "C",
+    delivery         text,                               -- what receipts reported
+    delivery_ms      bigint,
+    confirm_by_ms    bigint,                            -- when reports stop to be expected
+    handler          text NOT NULL,
+    chain            text NOT NULL,
+    trace            text,
+    counted          integer NOT NULL DEFAULT 0,         -- attempts that count against the schedule
+    attempts         integer NOT NULL DEFAULT 0,
+    unsettled        integer NOT NULL DEFAULT 0,         -- attempts that may have gone through
+    look_ups         integer NOT NULL DEFAULT 0,         -- since the last attempt
+    moves            integer NOT NULL DEFAULT 0,         -- how often its state or delivery was written
+    first_attempt_ms bigint,
+    requested_ms     bigint NOT NULL,
+    changed_ms       bigint NOT NULL,
+    expires_ms       bigint,
+    due_ms           bigint,
+    token            text COLLATE "C",
+    lease_ms         bigint
 );
-CREATE UNIQUE INDEX effect_page ON duly.effect (tenant, no);
-CREATE INDEX effect_due ON duly.effect (gateway, due_ms, no) WHERE state IN ('requested', 'queued', 'held');
-CREATE INDEX effect_lease ON duly.effect (lease_ms) WHERE state = 'attempting';
+CREATE INDEX effect_page ON duly.effect (tenant, requested_ms, no);
+CREATE INDEX effect_channel ON duly.effect (tenant, channel, requested_ms, no);
+CREATE INDEX effect_state ON duly.effect (tenant, state, requested_ms, no) WHERE state <> 'accepted';
+CREATE INDEX effect_reference ON duly.effect (tenant, reference) WHERE reference IS NOT NULL;
+CREATE INDEX effect_correlation ON duly.effect (tenant, correlation);
+CREATE INDEX effect_provider ON duly.effect (gateway, provider_id) WHERE provider_id IS NOT NULL;
+CREATE INDEX effect_due ON duly.effect (gateway, due_ms) WHERE due_ms IS NOT NULL;
+CREATE INDEX effect_turn ON duly.effect (gateway, urgent, tenant, due_ms, no)
+    WHERE due_ms IS NOT NULL AND step = 'attempt';
+CREATE INDEX effect_look_up ON duly.effect (gateway, due_ms) WHERE due_ms IS NOT NULL AND step <> 'attempt';
+CREATE INDEX effect_held ON duly.effect (tenant, hold) WHERE hold <> '';
+CREATE INDEX effect_lease ON duly.effect (lease_ms) WHERE lease_ms IS NOT NULL;
+CREATE INDEX effect_token ON duly.effect (token) WHERE token IS NOT NULL;
+CREATE INDEX effect_expiry ON duly.effect (expires_ms)
+    WHERE expires_ms IS NOT NULL AND state IN ('requested', 'scheduled', 'queued', 'held');
+CREATE INDEX effect_confirm ON duly.effect (confirm_by_ms) WHERE confirm_by_ms IS NOT NULL;
+
+-- Keys of effects whose rows are gone: a replay of their causes meets them still.
+CREATE TABLE duly.effect_key (
+    id     text COLLATE "C" NOT NULL PRIMARY KEY,
+    digest text NOT NULL
+);
 
 -- Address and rendered request beside the fact, keyed by subject.
 CREATE TABLE duly.effect_content (
     effect_id    text COLLATE "C" NOT NULL PRIMARY KEY,
     tenant       text COLLATE "C" NOT NULL,
     subject      text COLLATE "C" NOT NULL,
-    recipient    text NOT NULL,
+    recipient    text COLLATE "C" NOT NULL,
+    recipient_hash text COLLATE "C" NOT NULL,
     summary      text NOT NULL,
     content_type text NOT NULL,
-    body         bytea NOT NULL
+    body         bytea NOT NULL,
+    attachments  text NOT NULL DEFAULT '[]'
 );
 CREATE INDEX effect_content_subject ON duly.effect_content (tenant, subject);
+CREATE INDEX effect_content_recipient ON duly.effect_content (tenant, recipient);
 
+-- Append-only: a row is written before the call, its outcome once after it.
 CREATE TABLE duly.attempt (
-    effect_id   text COLLATE "C" NOT NULL,
-    number      integer NOT NULL,
-    owner       text NOT NULL,
-    token       text NOT NULL,
-    key         text NOT NULL,
-    digest      text NOT NULL,
-    origin      text NOT NULL,
-    started_ms  bigint NOT NULL,
-    ended_ms    bigint,
-    outcome     text,
-    evidence    text NOT NULL DEFAULT '',
-    provider_id text,
+    effect_id          text COLLATE "C" NOT NULL,
+    number             integer NOT NULL,
+    owner              text NOT NULL,
+    token              text COLLATE "C" NOT NULL,
+    key                text NOT NULL,
+    digest             text NOT NULL,
+    origin             text NOT NULL,
+    possible_duplicate integer NOT NULL,
+    started_ms         bigint NOT NULL,
+    ended_ms           bigint,
+    outcome            text,
+    evidence           text NOT NULL DEFAULT '',
+    provider_id        text COLLATE "C",
     PRIMARY KEY (effect_id, number)
 );
+
+-- Look-ups at the provider.
+CREATE TABLE duly.look_up (
+    effect_id   text COLLATE "C" NOT NULL,
+    number      integer NOT NULL,
+    step        text COLLATE "C" NOT NULL,
+    asked_ms    bigint NOT NULL,
+    answer      text NOT NULL,
+    evidence    text NOT NULL,
+    provider_id text COLLATE "C",
+    PRIMARY KEY (effect_id, number)
+);
+
+-- What providers reported, verified. effect_id NULL: nobody knows yet what it is about. applied_ms NULL: not yet.
+CREATE TABLE duly.receipt (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    gateway     text COLLATE "C" NOT NULL,
+    dedupe      text COLLATE "C" NOT NULL,
+    tenant      text COLLATE "C",
+    effect_id   text COLLATE "C",
+    provider_id text COLLATE "C",
+    delivery    text,
+    engagement  text,
+    detail      text NOT NULL,
+    suppresses  text NOT NULL,
+    occurred_ms bigint,
+    received_ms bigint NOT NULL,
+    applied_ms  bigint,
+    UNIQUE (gateway, dedupe)
+);
+CREATE INDEX receipt_effect ON duly.receipt (effect_id) WHERE effect_id IS NOT NULL;
+CREATE INDEX receipt_waiting ON duly.receipt (gateway, provider_id) WHERE applied_ms IS NULL;
+
+-- Whom a tenant's messages no longer go to. Only a keyed hash of the address: it survives the person's erasure.
+CREATE TABLE duly.suppression (
+    tenant         text COLLATE "C" NOT NULL,
+    channel        text COLLATE "C" NOT NULL,
+    recipient_hash text COLLATE "C" NOT NULL,
+    reason         text NOT NULL,
+    source         text NOT NULL,
+    at_ms          bigint NOT NULL,
+    PRIMARY KEY (tenant, channel, recipient_hash)
+);
+
+-- Tenants whose effects wait for a person.
+CREATE TABLE duly.pause (
+    tenant text COLLATE "C" NOT NULL PRIMARY KEY,
+    reason text NOT NULL,
+    by_whom text NOT NULL,
+    at_ms  bigint NOT NULL
+);
+
+-- Open breakers: of a gateway's account (destination ''), or of one destination.
+CREATE TABLE duly.breaker (
+    gateway     text COLLATE "C" NOT NULL,
+    destination text COLLATE "C" NOT NULL,
+    reason      text NOT NULL,
+    is_probing  integer NOT NULL DEFAULT 0,
+    opened_ms   bigint NOT NULL,
+    until_ms    bigint NOT NULL,
+    PRIMARY KEY (gateway, destination)
+);
+
+-- Token buckets of gateways and of a tenant's destinations, with the time they were last looked at.
+CREATE TABLE duly.allowance (
+    gateway     text COLLATE "C" NOT NULL,
+    tenant      text COLLATE "C" NOT NULL,
+    destination text COLLATE "C" NOT NULL,
+    tokens      bigint NOT NULL,
+    at_ms       bigint NOT NULL,
+    PRIMARY KEY (gateway, tenant, destination)
+);
+
+-- What people did to effects: each with a name and a reason.
+CREATE TABLE duly.audit (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant       text COLLATE "C" NOT NULL,
+    effect_id    text COLLATE "C",
+    verb         text NOT NULL,
+    by_whom      text NOT NULL,
+    reason       text NOT NULL,
+    state_before text,
+    state_after  text,
+    detail       text NOT NULL DEFAULT '',
+    at_ms        bigint NOT NULL
+);
+CREATE INDEX audit_effect ON duly.audit (effect_id, id) WHERE effect_id IS NOT NULL;
+CREATE INDEX audit_tenant ON duly.audit (tenant, id);
+
+-- What this database alone knows: the key of the hashes of recipients.
+CREATE TABLE duly.fact (
+    name  text COLLATE "C" NOT NULL PRIMARY KEY,
+    value text NOT NULL
+);
+INSERT INTO duly.fact (name, value) VALUES ('recipient_hash_key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''));
 
 CREATE TABLE duly.anomaly (
     id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -245,9 +384,11 @@ CREATE TYPE duly.message_write  AS (id text, kind text, name text, version integ
                                     stream_version integer, handler text, chain text, trace text, body text);
 CREATE TYPE duly.personal_write AS (message_id text, subject text, body text);
 CREATE TYPE duly.promise_write  AS (ordinal integer, subscriber integer, bucket integer, lane text);
-CREATE TYPE duly.intent_write   AS (id text, type text, channel text, gateway text, key text, digest text, handler text,
-                                    chain text, trace text, subject text, recipient text, summary text,
-                                    content_type text, body bytea);
+CREATE TYPE duly.intent_write   AS (id text, type text, channel text, gateway text, policy text, key text, digest text,
+                                    reference text, correlation text, destination text, urgent integer, barred text,
+                                    state text, at_ms bigint, after_ms bigint, expires_at_ms bigint,
+                                    expires_after_ms bigint, handler text, chain text, trace text, subject text,
+                                    recipient text, recipient_hash text, summary text, content_type text, body bytea, attachments text);
 
 -- A verdict other than done, as JSON. What is written already must go: then it travels as an error, which takes back
 -- everything. Otherwise it is just returned: an error would stand in the server's log.
@@ -449,19 +590,24 @@ BEGIN
 
     IF intents IS NOT NULL THEN
         WITH fresh AS (
-            INSERT INTO duly.effect (id, tenant, type, channel, gateway, key, digest, state, handler, chain, trace,
-                                     requested_ms, changed_ms, due_ms)
-            SELECT i.id, unit_tenant, i.type, i.channel, i.gateway, i.key, i.digest, 'requested', i.handler, i.chain,
-                   i.trace, now_at, now_at, now_at
+            INSERT INTO duly.effect (id, tenant, type, channel, gateway, policy, key, digest, reference, correlation,
+                                     destination, urgent, barred, state, handler, chain, trace, requested_ms,
+                                     changed_ms, due_ms, expires_ms)
+            SELECT i.id, unit_tenant, i.type, i.channel, i.gateway, i.policy, i.key, i.digest, i.reference,
+                   i.correlation, i.destination, i.urgent, i.barred, i.state, i.handler, i.chain, i.trace, now_at, now_at,
+                   coalesce(i.at_ms, now_at + i.after_ms), coalesce(i.expires_at_ms, now_at + i.expires_after_ms)
               FROM unnest(intents) AS i
+             WHERE NOT EXISTS (SELECT 1 FROM duly.effect_key AS gone WHERE gone.id = i.id)
             ON CONFLICT (id) DO NOTHING
             RETURNING id
         )
         -- DO NOTHING again: of two requests of one effect in one change, the first stands.
-        INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, summary, content_type, body)
-        SELECT i.id, unit_tenant, i.subject, i.recipient, i.summary, i.content_type, i.body
-          FROM unnest(intents) WITH ORDINALITY AS i (id, type, channel, gateway, key, digest, handler, chain, trace, subject,
-                                                     recipient, summary, content_type, body, place)
+        INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, recipient_hash, summary, content_type, body, attachments)
+        SELECT i.id, unit_tenant, i.subject, i.recipient, i.recipient_hash, i.summary, i.content_type, i.body, i.attachments
+          FROM unnest(intents) WITH ORDINALITY AS i (id, type, channel, gateway, policy, key, digest, reference, correlation,
+                                                     destination, urgent, barred, state, at_ms, after_ms, expires_at_ms,
+                                                     expires_after_ms, handler, chain, trace, subject, recipient,
+                                                     recipient_hash, summary, content_type, body, attachments, place)
          WHERE i.id IN (SELECT fresh.id FROM fresh)
          ORDER BY i.place
         ON CONFLICT (effect_id) DO NOTHING;
@@ -473,7 +619,9 @@ BEGIN
                           i.handler, i.type, i.digest, e.digest),
                    now_at
               FROM unnest(intents) AS i CROSS JOIN LATERAL (
-                   SELECT found.digest FROM duly.effect AS found WHERE found.id = i.id LIMIT 1) AS e
+                   SELECT found.digest FROM duly.effect AS found WHERE found.id = i.id
+                   UNION ALL
+                   SELECT gone.digest FROM duly.effect_key AS gone WHERE gone.id = i.id LIMIT 1) AS e
              WHERE e.digest <> i.digest;
         END IF;
     END IF;

@@ -132,33 +132,71 @@ CREATE TABLE duly_bucket (
 WITH RECURSIVE numbers (bucket) AS (SELECT 0 UNION ALL SELECT bucket + 1 FROM numbers WHERE bucket < 31)
 INSERT INTO duly_bucket (bucket) SELECT bucket FROM numbers;
 
+-- due_ms is when the next step of an effect (`step`) may be taken; NULL when nothing comes by itself.
 CREATE TABLE duly_effect (
-    id           TEXT NOT NULL PRIMARY KEY,
-    no           INTEGER NOT NULL,          -- order of request, for pages
-    tenant       TEXT NOT NULL,
-    type         TEXT NOT NULL,
-    channel      TEXT NOT NULL,
-    gateway      TEXT NOT NULL,
-    key          TEXT NOT NULL,
-    digest       TEXT NOT NULL,
-    state        TEXT NOT NULL,
-    reason       TEXT NOT NULL DEFAULT '',
-    provider_id  TEXT,
-    handler      TEXT NOT NULL,
-    chain        TEXT NOT NULL,
-    trace        TEXT,
-    counted      INTEGER NOT NULL DEFAULT 0, -- attempts that count against the schedule
-    attempts     INTEGER NOT NULL DEFAULT 0,
-    requested_ms INTEGER NOT NULL,
-    changed_ms   INTEGER NOT NULL,
-    due_ms       INTEGER,
-    token        TEXT,
-    lease_ms     INTEGER
+    no               INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of request, for pages
+    id               TEXT NOT NULL UNIQUE,
+    tenant           TEXT NOT NULL,
+    type             TEXT NOT NULL,
+    channel          TEXT NOT NULL,
+    gateway          TEXT NOT NULL,
+    policy           TEXT NOT NULL,
+    key              TEXT NOT NULL,
+    digest           TEXT NOT NULL,
+    reference        TEXT,                               -- what the application finds it by
+    correlation      TEXT NOT NULL,                      -- id of the first message of the chain
+    destination      TEXT NOT NULL DEFAULT '',
+    urgent           INTEGER NOT NULL DEFAULT 0,
+    barred           TEXT NOT NULL DEFAULT '',           -- why it shall never be attempted
+    resend_of        TEXT,
+    resends          INTEGER NOT NULL DEFAULT 0,         -- how often it was sent again, each as an effect of its own
+    state            TEXT NOT NULL,
+    reason           TEXT NOT NULL DEFAULT '',
+    hold             TEXT NOT NULL DEFAULT '',           -- what it is held by
+    step             TEXT NOT NULL DEFAULT 'attempt',
+    origin           TEXT NOT NULL DEFAULT 'scheduled',  -- who ordered the next attempt
+    provider_id      TEXT,
+    delivery         TEXT,                               -- what receipts reported
+    delivery_ms      INTEGER,
+    confirm_by_ms    INTEGER,                            -- when reports stop to be expected
+    handler          TEXT NOT NULL,
+    chain            TEXT NOT NULL,
+    trace            TEXT,
+    counted          INTEGER NOT NULL DEFAULT 0,         -- attempts that count against the schedule
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    unsettled        INTEGER NOT NULL DEFAULT 0,         -- attempts that may have gone through
+    look_ups         INTEGER NOT NULL DEFAULT 0,         -- since the last attempt
+    moves            INTEGER NOT NULL DEFAULT 0,         -- how often its state or delivery was written
+    first_attempt_ms INTEGER,
+    requested_ms     INTEGER NOT NULL,
+    changed_ms       INTEGER NOT NULL,
+    expires_ms       INTEGER,
+    due_ms           INTEGER,
+    token            TEXT,
+    lease_ms         INTEGER
 );
-CREATE UNIQUE INDEX duly_effect_page ON duly_effect (tenant, no);
-CREATE INDEX duly_effect_due ON duly_effect (gateway, due_ms) WHERE state IN ('requested', 'queued', 'held');
-CREATE INDEX duly_effect_lease ON duly_effect (lease_ms) WHERE state = 'attempting';
-CREATE UNIQUE INDEX duly_effect_no ON duly_effect (no);
+CREATE INDEX duly_effect_page ON duly_effect (tenant, requested_ms, no);
+CREATE INDEX duly_effect_channel ON duly_effect (tenant, channel, requested_ms, no);
+CREATE INDEX duly_effect_state ON duly_effect (tenant, state, requested_ms, no) WHERE state <> 'accepted';
+CREATE INDEX duly_effect_reference ON duly_effect (tenant, reference) WHERE reference IS NOT NULL;
+CREATE INDEX duly_effect_correlation ON duly_effect (tenant, correlation);
+CREATE INDEX duly_effect_provider ON duly_effect (gateway, provider_id) WHERE provider_id IS NOT NULL;
+CREATE INDEX duly_effect_due ON duly_effect (gateway, due_ms) WHERE due_ms IS NOT NULL;
+CREATE INDEX duly_effect_turn ON duly_effect (gateway, urgent, tenant, due_ms, no)
+    WHERE due_ms IS NOT NULL AND step = 'attempt';
+CREATE INDEX duly_effect_look_up ON duly_effect (gateway, due_ms) WHERE due_ms IS NOT NULL AND step <> 'attempt';
+CREATE INDEX duly_effect_held ON duly_effect (tenant, hold) WHERE hold <> '';
+CREATE INDEX duly_effect_lease ON duly_effect (lease_ms) WHERE lease_ms IS NOT NULL;
+CREATE INDEX duly_effect_token ON duly_effect (token) WHERE token IS NOT NULL;
+CREATE INDEX duly_effect_expiry ON duly_effect (expires_ms)
+    WHERE expires_ms IS NOT NULL AND state IN ('requested', 'scheduled', 'queued', 'held');
+CREATE INDEX duly_effect_confirm ON duly_effect (confirm_by_ms) WHERE confirm_by_ms IS NOT NULL;
+
+-- Keys of effects whose rows are gone: a replay of their causes meets them still.
+CREATE TABLE duly_effect_key (
+    id     TEXT NOT NULL PRIMARY KEY,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
 
 -- Address and rendered request beside the fact, keyed by subject.
 CREATE TABLE duly_effect_content (
@@ -166,27 +204,128 @@ CREATE TABLE duly_effect_content (
     tenant       TEXT NOT NULL,
     subject      TEXT NOT NULL,
     recipient    TEXT NOT NULL,
+    recipient_hash TEXT NOT NULL,
     summary      TEXT NOT NULL,
     content_type TEXT NOT NULL,
-    body         BLOB NOT NULL
+    body         BLOB NOT NULL,
+    attachments  TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
 CREATE INDEX duly_effect_content_subject ON duly_effect_content (tenant, subject);
+CREATE INDEX duly_effect_content_recipient ON duly_effect_content (tenant, recipient);
 
+-- Append-only: a row is written before the call, its outcome once after it.
 CREATE TABLE duly_attempt (
+    effect_id          TEXT NOT NULL,
+    number             INTEGER NOT NULL,
+    owner              TEXT NOT NULL,
+    token              TEXT NOT NULL,
+    key                TEXT NOT NULL,
+    digest             TEXT NOT NULL,
+    origin             TEXT NOT NULL,
+    possible_duplicate INTEGER NOT NULL,
+    started_ms         INTEGER NOT NULL,
+    ended_ms           INTEGER,
+    outcome            TEXT,
+    evidence           TEXT NOT NULL DEFAULT '',
+    provider_id        TEXT,
+    PRIMARY KEY (effect_id, number)
+) WITHOUT ROWID;
+
+-- Look-ups at the provider.
+CREATE TABLE duly_look_up (
     effect_id   TEXT NOT NULL,
     number      INTEGER NOT NULL,
-    owner       TEXT NOT NULL,
-    token       TEXT NOT NULL,
-    key         TEXT NOT NULL,
-    digest      TEXT NOT NULL,
-    origin      TEXT NOT NULL,
-    started_ms  INTEGER NOT NULL,
-    ended_ms    INTEGER,
-    outcome     TEXT,
-    evidence    TEXT NOT NULL DEFAULT '',
+    step        TEXT NOT NULL,
+    asked_ms    INTEGER NOT NULL,
+    answer      TEXT NOT NULL,
+    evidence    TEXT NOT NULL,
     provider_id TEXT,
     PRIMARY KEY (effect_id, number)
 ) WITHOUT ROWID;
+
+-- What providers reported, verified. effect_id NULL: nobody knows yet what it is about. applied_ms NULL: not yet.
+CREATE TABLE duly_receipt (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    gateway     TEXT NOT NULL,
+    dedupe      TEXT NOT NULL,
+    tenant      TEXT,
+    effect_id   TEXT,
+    provider_id TEXT,
+    delivery    TEXT,
+    engagement  TEXT,
+    detail      TEXT NOT NULL,
+    suppresses  TEXT NOT NULL,
+    occurred_ms INTEGER,
+    received_ms INTEGER NOT NULL,
+    applied_ms  INTEGER,
+    UNIQUE (gateway, dedupe)
+);
+CREATE INDEX duly_receipt_effect ON duly_receipt (effect_id) WHERE effect_id IS NOT NULL;
+CREATE INDEX duly_receipt_waiting ON duly_receipt (gateway, provider_id) WHERE applied_ms IS NULL;
+
+-- Whom a tenant's messages no longer go to. Only a keyed hash of the address: it survives the person's erasure.
+CREATE TABLE duly_suppression (
+    tenant         TEXT NOT NULL,
+    channel        TEXT NOT NULL,
+    recipient_hash TEXT NOT NULL,
+    reason         TEXT NOT NULL,
+    source         TEXT NOT NULL,
+    at_ms          INTEGER NOT NULL,
+    PRIMARY KEY (tenant, channel, recipient_hash)
+) WITHOUT ROWID;
+
+-- Tenants whose effects wait for a person.
+CREATE TABLE duly_pause (
+    tenant TEXT NOT NULL PRIMARY KEY,
+    reason TEXT NOT NULL,
+    by_whom TEXT NOT NULL,
+    at_ms  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Open breakers: of a gateway's account (destination ''), or of one destination.
+CREATE TABLE duly_breaker (
+    gateway     TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    is_probing  INTEGER NOT NULL DEFAULT 0,
+    opened_ms   INTEGER NOT NULL,
+    until_ms    INTEGER NOT NULL,
+    PRIMARY KEY (gateway, destination)
+) WITHOUT ROWID;
+
+-- Token buckets of gateways and of a tenant's destinations, with the time they were last looked at.
+CREATE TABLE duly_allowance (
+    gateway     TEXT NOT NULL,
+    tenant      TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    tokens      INTEGER NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    PRIMARY KEY (gateway, tenant, destination)
+) WITHOUT ROWID;
+
+-- What people did to effects: each with a name and a reason.
+CREATE TABLE duly_audit (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant       TEXT NOT NULL,
+    effect_id    TEXT,
+    verb         TEXT NOT NULL,
+    by_whom      TEXT NOT NULL,
+    reason       TEXT NOT NULL,
+    is_probing  INTEGER NOT NULL DEFAULT 0,
+    state_before TEXT,
+    state_after  TEXT,
+    detail       TEXT NOT NULL DEFAULT '',
+    at_ms        INTEGER NOT NULL
+);
+CREATE INDEX duly_audit_effect ON duly_audit (effect_id, id) WHERE effect_id IS NOT NULL;
+CREATE INDEX duly_audit_tenant ON duly_audit (tenant, id);
+
+-- What this database alone knows: the key of the hashes of recipients.
+CREATE TABLE duly_fact (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO duly_fact (name, value) VALUES ('recipient_hash_key', lower(hex(randomblob(32))));
 
 CREATE TABLE duly_anomaly (
     id     INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,0 +1,1 @@
+"""Keepers of attachments. Each is imported from its own module."""

@@ -1,0 +1,90 @@
+"""One call of a gateway, from what was claimed to what is known afterwards. It never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeAlias, TypeVar
+
+from duly.effects.settings import EVIDENCE_CHARACTERS_MAX
+from duly.ports.gateway import Call, Gateway, LooksUp, LookUpAnswer
+from duly.ports.ledger import Claimed
+from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
+from duly.states.look_up import Found, NotThere, Unclear
+from duly.telemetry import log
+
+T = TypeVar("T")
+
+FileReader: TypeAlias = Callable[[Claimed], Awaitable[tuple[bytes, ...]]]
+"""Reads the bytes of an effect's attachments. Raises `AttachmentMissing`, `InvalidInput`."""
+
+
+async def call_gateway(gateway: Gateway, claimed: Claimed, files: tuple[bytes, ...], limit: timedelta) -> Outcome:
+    """Try once, within *limit*: a little longer than the gateway's own limit, which knows what it was waiting for."""
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            return await gateway.call(_call(claimed, files))
+    except TimeoutError:
+        return Unknown(evidence=f"no answer within {limit.total_seconds():.1f} s")
+    except asyncio.CancelledError:
+        # Only at a stop whose time has run out; the call may have gone through.
+        return Unknown(evidence="the worker was stopped during the call")
+    except Exception as error:
+        log(logging.ERROR, "a gateway raised", gateway=gateway.name, error=type(error).__name__)
+        return Unknown(evidence=f"the gateway raised {type(error).__name__}")
+
+
+async def ask_gateway(gateway: Gateway, claimed: Claimed, limit: timedelta, *, confirming: bool) -> LookUpAnswer:
+    """Look an effect up once, within *limit*."""
+    if not isinstance(gateway, LooksUp):
+        return Unclear(evidence="the gateway has no look-up any more")
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            return await gateway.look_up(_call(claimed, ()), confirming=confirming)
+    except TimeoutError:
+        return Unclear(evidence=f"no answer within {limit.total_seconds():.1f} s")
+    except Exception as error:
+        log(logging.ERROR, "a gateway raised in a look-up", gateway=gateway.name, error=type(error).__name__)
+        return Unclear(evidence=f"the gateway raised {type(error).__name__}")
+
+
+def told(outcome: Outcome) -> tuple[str, str, str | None]:
+    """An outcome as it is written down: its name, its evidence, the provider's id."""
+    match outcome:
+        case Accepted(provider_id=provider_id, evidence=evidence):
+            return "accepted", evidence[:EVIDENCE_CHARACTERS_MAX], provider_id
+        case NotSent(reason=reason):
+            return "not sent", reason[:EVIDENCE_CHARACTERS_MAX], None
+        case Unknown(evidence=evidence):
+            return "unknown", evidence[:EVIDENCE_CHARACTERS_MAX], None
+
+
+def told_answer(answer: LookUpAnswer) -> tuple[str, str, str | None]:
+    """An answer to a look-up as it is written down."""
+    match answer:
+        case Found(provider_id=provider_id, evidence=evidence):
+            return "found", evidence[:EVIDENCE_CHARACTERS_MAX], provider_id
+        case NotThere(evidence=evidence):
+            return "not there", evidence[:EVIDENCE_CHARACTERS_MAX], None
+        case Unclear(evidence=evidence):
+            return "unclear", evidence[:EVIDENCE_CHARACTERS_MAX], None
+
+
+def never_started(reason: str) -> NotSent:
+    """The outcome of an attempt whose call did not begin."""
+    return NotSent(reason=f"never started: {reason}", permanent=False, fault=Fault.PROVIDER)
+
+
+def _call(claimed: Claimed, files: tuple[bytes, ...]) -> Call:
+    return Call(
+        effect_id=claimed.effect_id,
+        key=claimed.key,
+        tenant=claimed.tenant,
+        number=claimed.number,
+        prepared=claimed.prepared,
+        requested_at=claimed.requested_at,
+        started_at=claimed.started_at,
+        files=files,
+    )

@@ -1,0 +1,121 @@
+"""All gateways of an application, and the sweeps: lost workers, what runs out by time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from duly.effects.reconciler import Reconciler
+from duly.effects.sender import Sender
+from duly.effects.settings import SenderSettings
+from duly.errors import StoreError
+from duly.ports.gateway import Gateway
+from duly.ports.ledger import SendingStore
+from duly.states.attempt import Unknown
+from duly.states.effect import Settled, Standing, Terms, after_attempt
+from duly.states.policy import Keeps
+from duly.states.retry import RetrySchedule
+from duly.telemetry import log
+
+WORKER_LOST: Final = "the worker was lost during the call"
+
+
+class Senders:
+    """Act III in one process. Without gateways there is nothing to do."""
+
+    def __init__(
+        self,
+        store: SendingStore,
+        gateways: Sequence[Gateway],
+        settings: SenderSettings,
+        *,
+        owner: str,
+        on_promise: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._on_promise = on_promise
+        self._terms = {gateway.name: settings.terms(gateway) for gateway in gateways}
+        self._senders = {
+            gateway.name: Sender(store, gateway, settings, owner=owner, on_promise=on_promise) for gateway in gateways
+        }
+        self._reconcilers = {
+            gateway.name: Reconciler(
+                store, gateway, settings, on_promise=on_promise, on_due=self._senders[gateway.name].wake
+            )
+            for gateway in gateways
+        }
+        self._woken = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """There may be something due."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Claim nothing new."""
+        self._stopping = True
+        self.wake()
+        for name, sender in self._senders.items():
+            sender.stop()
+            self._reconcilers[name].stop()
+
+    async def run(self) -> None:
+        """Run every sender and reconciler, wake those with something due, and sweep."""
+        if not self._senders:
+            return
+        async with asyncio.TaskGroup() as group:
+            for name, sender in self._senders.items():
+                group.create_task(sender.run(), name=f"duly-sender-{name}")
+                group.create_task(self._reconcilers[name].run(), name=f"duly-reconciler-{name}")
+            group.create_task(self._watch(), name="duly-sender-watch")
+
+    async def _watch(self) -> None:
+        swept = float("-inf")
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                for name in await self._store.due_gateways():
+                    if name in self._senders:
+                        self._senders[name].wake()
+                        self._reconcilers[name].wake()
+                await self._find_lost()
+                now = asyncio.get_running_loop().time()
+                if now - swept >= self._settings.sweep_interval.total_seconds():
+                    swept = now
+                    await self._sweep()
+            except StoreError as error:
+                log(logging.ERROR, "the ledger cannot be read", error=str(error))
+            try:
+                async with asyncio.timeout(self._settings.poll_interval.total_seconds()):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    async def _find_lost(self) -> None:
+        if not await self._store.has_lost_attempts():
+            return
+        lost = await self._store.lose_attempts(WORKER_LOST, self._settle_lost)
+        for effect_id in lost.effect_ids:
+            log(logging.WARNING, f"effect {effect_id} is unknown: {WORKER_LOST}", effect_id=effect_id)
+        if lost.has_promised:
+            self._on_promise()
+
+    async def _sweep(self) -> None:
+        if await self._store.expire():
+            self._on_promise()
+
+    def _settle_lost(self, gateway: str, standing: Standing) -> Settled:
+        """First it is unknown; then its policy says what follows, as after any unknown outcome."""
+        terms = self._terms.get(gateway, _NO_TERMS)
+        return after_attempt(Unknown(evidence=WORKER_LOST), standing, terms, fraction=random.random())
+
+
+# An effect whose gateway this process does not have: it stays unknown until a process comes that has it.
+_NO_TERMS: Final = Terms(
+    keeps=Keeps(), retry=RetrySchedule(()), hold=timedelta(), wait_max=timedelta(), probe_wait=timedelta()
+)

@@ -1,0 +1,200 @@
+"""How attempts end: as their sender says, as never started, or as unknown because their worker was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from duly.clock import to_milliseconds
+from duly.ports.ledger import Ended, Lost, LostSettler
+from duly.ports.outcomes import DISPATCH_EVENTS, Hearers
+from duly.states.effect import Dispatch, Settled
+from duly.stores.effect_moves import (
+    NEEDS_A_PERSON,
+    Announced,
+    EffectRow,
+    Move,
+    alarm,
+    announce,
+    lock_effects,
+    move_effects,
+)
+from duly.stores.script import Row, Script, Statement, json_rows, storable
+
+NEVER_STARTED: Final = "never started: the claim's answer was lost"
+LOST_PER_SWEEP_MAX: Final = 500
+
+END_EFFECTS: Final = """
+UPDATE duly.effect AS e
+   SET state = r.next_state, reason = r.why, hold = r.held_by, step = r.next_step, origin = 'scheduled', look_ups = 0,
+       provider_id = coalesce(r.their_id, e.provider_id), counted = e.counted - r.uncounted,
+       unsettled = CASE WHEN r.next_state = 'accepted' THEN 0 ELSE e.unsettled + r.unknown END,
+       due_ms = duly.now_ms() + r.wait_ms, confirm_by_ms = duly.now_ms() + r.confirm_ms, token = NULL,
+       lease_ms = NULL, moves = e.moves + 1, changed_ms = duly.now_ms()
+  FROM JSON_ROWS(:ended, effect_id text, held_token text, next_state text, why text, held_by text, next_step text,
+                 their_id text, uncounted integer, unknown integer, wait_ms bigint, confirm_ms bigint) AS r
+ WHERE e.id = r.effect_id AND e.token = r.held_token AND e.state = 'attempting'
+RETURNING id
+"""
+# The same, with what an event tells.
+END_EFFECTS_HEARD: Final = (
+    END_EFFECTS.rstrip() + ", tenant, type, channel, gateway, reference, chain, trace, moves, attempts, provider_id\n"
+)
+END_ATTEMPTS: Final = """
+UPDATE duly.attempt AS a
+   SET ended_ms = (SELECT e.changed_ms FROM duly.effect AS e WHERE e.id = r.of_effect), outcome = r.how,
+       evidence = r.seen, provider_id = r.their_id
+  FROM JSON_ROWS(:ended, of_effect text, its_number integer, how text, seen text, their_id text) AS r
+ WHERE a.effect_id = r.of_effect AND a.number = r.its_number
+"""
+SELECT_WRITTEN: Final = """
+SELECT 1 FROM duly.attempt
+ WHERE effect_id = :effect_id AND number = :number AND token = :token AND outcome = :outcome AND evidence = :evidence
+"""
+NOTE_LATE: Final = """
+UPDATE duly.attempt
+   SET evidence = evidence || :note, provider_id = coalesce(provider_id, :provider_id)
+ WHERE effect_id = :effect_id AND number = :number AND token = :token
+"""
+SELECT_ABANDONED: Final = "SELECT id FROM duly.effect WHERE token = :token AND state = 'attempting' ORDER BY id"
+SELECT_LOST: Final = """
+SELECT id FROM duly.effect
+ WHERE lease_ms IS NOT NULL AND lease_ms <= duly.now_ms() ORDER BY lease_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED
+"""
+HAS_LOST: Final = "SELECT 1 FROM duly.effect WHERE lease_ms IS NOT NULL AND lease_ms <= duly.now_ms() LIMIT 1"
+
+
+def end_attempts(ended: Sequence[Ended], hearers: Hearers) -> Script[tuple[list[bool], bool]]:
+    """Write outcomes down, those of a stale token only as evidence.
+
+    Whether each one counted, in the order of *ended*; and whether outcomes were promised to subscribers.
+    """
+    if not ended:
+        return [], False
+    found = yield Statement(
+        END_EFFECTS_HEARD if hearers else END_EFFECTS, {"ended": json_rows([_effect_record(end) for end in ended])}
+    )
+    rows = {str(row[0]): row for row in found.rows}
+    counted = [end for end in ended if end.effect_id in rows]
+    if counted:
+        yield Statement(END_ATTEMPTS, {"ended": json_rows([_attempt_record(end) for end in counted])})
+    written = [end.effect_id in rows for end in ended]
+    for place, end in enumerate(ended):
+        if not written[place]:
+            written[place] = yield from _late(end)
+    for end in counted:
+        if end.settled.alarm:
+            yield from alarm(end.tenant, NEEDS_A_PERSON, end.effect_id, end.settled.alarm)
+    if not hearers:
+        return written, False
+    outcomes = [a for end in counted if (a := _announced(end, rows[end.effect_id])) is not None]
+    return written, (yield from announce(outcomes, hearers))
+
+
+def abandon(token: str) -> Script[None]:
+    """Put back what a claim took whose answer was lost: none of these calls was started."""
+    found = yield Statement(SELECT_ABANDONED, {"token": token})
+    rows = yield from lock_effects(str(row[0]) for row in found.rows)
+    moves = [_put_back(row) for row in rows if row.state is Dispatch.ATTEMPTING]
+    yield from move_effects(moves, {})
+    ended = [_outcome(move.row, "not sent", NEVER_STARTED) for move in moves]
+    if ended:
+        yield Statement(END_ATTEMPTS, {"ended": json_rows(ended)})
+
+
+def lose_attempts(reason: str, settle: LostSettler, hearers: Hearers) -> Script[Lost]:
+    """Write *unknown* for attempts whose owner let the lease run out, then apply the policy; free look-ups."""
+    found = yield Statement(SELECT_LOST, {"rows_max": LOST_PER_SWEEP_MAX})
+    rows = yield from lock_effects(str(row[0]) for row in found.rows)
+    attempting = [row for row in rows if row.state is Dispatch.ATTEMPTING]
+    moves = [
+        Move(row=row, settled=settle(row.gateway, row.standing()), unsettled=row.unsettled + 1, look_ups=0)
+        for row in attempting
+    ]
+    moves += [
+        # A look-up changes nothing over there: it is simply made again.
+        Move(row=row, settled=Settled(state=row.state, reason=row.reason, wait=timedelta(), step=row.step))
+        for row in rows
+        if row.state is Dispatch.UNKNOWN
+    ]
+    has_promised = yield from move_effects(moves, hearers)
+    if attempting:
+        yield Statement(END_ATTEMPTS, {"ended": json_rows([_outcome(row, "unknown", reason) for row in attempting])})
+    return Lost(effect_ids=tuple(row.id for row in attempting), has_promised=has_promised)
+
+
+def has_lost_attempts() -> Script[bool]:
+    """Whether a lease has run out."""
+    return bool((yield Statement(HAS_LOST)).rows)
+
+
+def _late(end: Ended) -> Script[bool]:
+    """An outcome of a stale token: True when a commit whose answer was lost has written it; else it is evidence."""
+    evidence = storable(end.evidence)
+    provider_id = None if end.provider_id is None else storable(end.provider_id)
+    about: dict[str, object] = {"effect_id": end.effect_id, "number": end.number, "token": end.token}
+    same = yield Statement(SELECT_WRITTEN, {**about, "outcome": end.outcome, "evidence": evidence})
+    if same.rows:
+        return True
+    note = f" [learned too late to count: {end.outcome} {provider_id or ''} {evidence}]"
+    yield Statement(NOTE_LATE, {**about, "note": note, "provider_id": provider_id})
+    return False
+
+
+def _put_back(row: EffectRow) -> Move:
+    state = Dispatch.UNKNOWN if row.unsettled else Dispatch.QUEUED
+    settled = Settled(state=state, reason=NEVER_STARTED, wait=timedelta())
+    return Move(row=row, settled=settled, counted=row.counted - 1)
+
+
+def _outcome(row: EffectRow, outcome: str, evidence: str) -> dict[str, object]:
+    return {"of_effect": row.id, "its_number": row.attempts, "how": outcome, "seen": evidence, "their_id": None}
+
+
+def _effect_record(end: Ended) -> dict[str, object]:
+    settled = end.settled
+    return {
+        "effect_id": end.effect_id,
+        "held_token": end.token,
+        "next_state": settled.state.value,
+        "why": storable(settled.reason),
+        "held_by": "gateway" if settled.state is Dispatch.HELD else "",
+        "next_step": settled.step.value,
+        "their_id": end.provider_id and storable(end.provider_id),
+        "uncounted": 0 if settled.counts else 1,
+        "unknown": 1 if end.outcome == "unknown" else 0,
+        "wait_ms": None if settled.wait is None else to_milliseconds(settled.wait),
+        "confirm_ms": None if end.confirm_within is None else to_milliseconds(end.confirm_within),
+    }
+
+
+def _attempt_record(end: Ended) -> dict[str, object]:
+    return {
+        "of_effect": end.effect_id,
+        "its_number": end.number,
+        "how": end.outcome,
+        "seen": storable(end.evidence),
+        "their_id": end.provider_id and storable(end.provider_id),
+    }
+
+
+def _announced(end: Ended, row: Row) -> Announced | None:
+    event = DISPATCH_EVENTS.get(end.settled.state)
+    if event is None or not end.is_news:
+        return None
+    return Announced(
+        effect_id=end.effect_id,
+        tenant=row[1],
+        effect_type=row[2],
+        channel=row[3],
+        gateway=row[4],
+        reference=row[5],
+        chain=row[6],
+        trace=row[7],
+        moves=row[8],
+        attempts=row[9],
+        provider_id=row[10],
+        event=event,
+        reason=end.settled.reason,
+    )

@@ -1,0 +1,1 @@
+"""Keepers of templates, with Jinja2. Each is imported from its own module."""
