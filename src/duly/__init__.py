@@ -4,6 +4,7 @@ Everything that an application needs is here; gateways are in `duly.gateways`, t
 """
 
 from duly.domain.aggregate import Aggregate, Entity, Value
+from duly.effects.operations import Operations
 from duly.effects.tenant_view import TenantLedger
 from duly.errors import (
     AggregateExists,
@@ -44,7 +45,8 @@ from duly.messages.outcomes import (
     EffectUndelivered,
 )
 from duly.messages.parse import parse_message
-from duly.messages.standard_effects import Email, Sms
+from duly.messages.standard_effects import Email, JsonValue, Sms, Webhook
+from duly.ports.endpoints import WebhookEndpoint, WebhookEndpoints
 from duly.ports.gateway import (
     AttachmentRef,
     Call,
@@ -59,11 +61,16 @@ from duly.ports.gateway import (
     TakesReceipts,
     Unclear,
 )
-from duly.ports.ledger import Anomaly, AttemptView, EffectView
+from duly.ports.ledger import OpenBreaker
+from duly.ports.ledger_view import Anomaly, AttemptView, EffectView
+from duly.ports.secret import Secret
+from duly.ports.operations import Carried, Operated, Plan, Refused, Verb, Verdict
 from duly.ports.store import Parked
 from duly.runtime.application import Duly
 from duly.runtime.settings import Settings
+from duly.states.allowance import Rate
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
+from duly.states.breaker import BreakerTerms
 from duly.states.delivery import Delivery, Engagement
 from duly.states.effect import Dispatch
 from duly.states.policy import IdempotencyKey, Keeps, LookUp, Policy, ReceiptWindow
@@ -83,7 +90,9 @@ __all__ = [
     "Anomaly",
     "AttachmentRef",
     "AttemptView",
+    "BreakerTerms",
     "Call",
+    "Carried",
     "Command",
     "CommandIdReused",
     "ConcurrencyConflict",
@@ -128,6 +137,7 @@ __all__ = [
     "InvalidInput",
     "InvalidMessage",
     "InvalidTenant",
+    "JsonValue",
     "Keeps",
     "Link",
     "LookUp",
@@ -138,22 +148,29 @@ __all__ = [
     "NotQuiet",
     "NotSent",
     "NotThere",
+    "OpenBreaker",
+    "Operated",
+    "Operations",
     "Outcome",
     "Parked",
     "Personal",
     "PhoneNumber",
+    "Plan",
     "Policy",
     "Prepared",
     "Proceed",
     "PublicEvent",
     "Query",
+    "Rate",
     "Reader",
     "Receipt",
     "ReceiptRefused",
     "ReceiptWindow",
+    "Refused",
     "Repository",
     "RetrySchedule",
     "RuleBroken",
+    "Secret",
     "Sending",
     "Settings",
     "Sms",
@@ -167,5 +184,10 @@ __all__ = [
     "UniqueViolation",
     "Unknown",
     "Value",
+    "Webhook",
+    "WebhookEndpoint",
+    "WebhookEndpoints",
+    "Verb",
+    "Verdict",
     "parse_message",
 ]

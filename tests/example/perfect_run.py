@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from duly import AttemptView, Dispatch, EffectView, Link
-from duly.effects.sender import WORKER_LOST
+from duly.effects.senders import WORKER_LOST
 from duly.states.attempt import Origin
 from examples.shop.demo.checks.commands import CASCADE
 from examples.shop.demo.facts import Cascade, Clicks, Facts, Kill, Newsletter, Refusal

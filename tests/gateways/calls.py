@@ -12,7 +12,7 @@ EFFECT_ID = "8a7e1b5c-0000-4000-8000-000000000001"
 REQUESTED_AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
 
-def call_for(gateway: Gateway, effect: Effect, *, number: int = 1) -> Call:
+def call_for(gateway: Gateway, effect: Effect, *, number: int = 1, started_at: datetime | None = None) -> Call:
     """Attempt *number* at *effect*."""
     return Call(
         effect_id=EFFECT_ID,
@@ -21,12 +21,13 @@ def call_for(gateway: Gateway, effect: Effect, *, number: int = 1) -> Call:
         number=number,
         prepared=gateway.prepare(effect, EFFECT_ID),
         requested_at=REQUESTED_AT,
+        started_at=started_at or datetime.now(UTC),
     )
 
 
-async def send(gateway: Gateway, effect: Effect, *, number: int = 1) -> Outcome:
+async def send(gateway: Gateway, effect: Effect, *, number: int = 1, started_at: datetime | None = None) -> Outcome:
     """Open *gateway*, call it once, close it."""
-    call = call_for(gateway, effect, number=number)
+    call = call_for(gateway, effect, number=number, started_at=started_at)
     await gateway.open()
     try:
         return await gateway.call(call)

@@ -7,14 +7,16 @@ import io
 
 import pytest
 
-from duly.errors import ConfigurationError, InvalidMessage
+from duly.errors import ConfigurationError, InvalidMessage, ReceiptRefused
 from duly.gateways.console import ConsoleMail, ConsoleSms
 from duly.gateways.recording import RecordingGateway
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Email, Sms
-from duly.ports.gateway import Call
+from duly.ports.gateway import Call, Found, LookUpAnswer, NotThere, Receipt, Unclear
 from duly.states.attempt import Accepted, NotSent, Outcome, Unknown
+from duly.states.delivery import Delivery
 from tests.gateways.calls import EFFECT_ID, call_for, send
+from tests.gateways.incoming import incoming
 
 SMS = Sms(to="+4915112345678", text="Shipped.\nSee you \x1b[31msoon")
 MAIL = Email(to="ann@example.com", subject="Shipped", text="Your order\nwas shipped.")
@@ -81,6 +83,33 @@ async def test_a_recording_gateway_answers_by_a_function_that_may_wait_or_raise(
     with pytest.raises(OSError, match=EFFECT_ID):
         await bursting.call(call_for(bursting, SMS))
     assert len(bursting.calls) == 1
+
+
+async def test_a_recording_gateway_answers_look_ups_by_its_script_and_then_does_not_know() -> None:
+    gateway = RecordingGateway(Sms, look_up=[NotThere(), Found(provider_id="x")])
+    call = call_for(gateway, SMS)
+    answers = [await gateway.look_up(call, confirming=confirming) for confirming in (False, True, True)]
+    assert answers == [NotThere(), Found(provider_id="x"), Unclear(evidence="nothing more is scripted")]
+    assert gateway.look_ups == [(call, False), (call, True), (call, True)]
+
+
+async def test_a_recording_gateway_answers_look_ups_by_a_function_that_may_wait() -> None:
+    async def look(call: Call, confirming: bool) -> LookUpAnswer:
+        return Found(provider_id=call.effect_id) if confirming else NotThere()
+
+    gateway = RecordingGateway(Sms, look_up=look)
+    assert await gateway.look_up(call_for(gateway, SMS), confirming=False) == NotThere()
+    assert await gateway.look_up(call_for(gateway, SMS), confirming=True) == Found(provider_id=EFFECT_ID)
+
+
+def test_a_recording_gateway_hears_the_receipts_that_it_was_told() -> None:
+    told = Receipt(dedupe="1", provider_id="recording-1", delivery=Delivery.DELIVERED)
+    gateway = RecordingGateway(Sms, receipts=[told])
+    assert gateway.receipts(incoming()) == (told,)
+    with pytest.raises(ReceiptRefused, match="nothing more is scripted"):
+        gateway.receipts(incoming())
+    read = RecordingGateway(Sms, receipts=lambda it: [Receipt(dedupe=it.body.decode())])
+    assert read.receipts(incoming(body=b"7")) == [Receipt(dedupe="7")]
 
 
 def test_a_recording_gateway_refuses_what_it_was_not_made_for() -> None:

@@ -10,18 +10,23 @@ from typing import Any
 
 import pytest
 
+from duly.errors import ReceiptRefused
 from duly.gateways.console import ConsoleMail, ConsoleSms
+from duly.gateways.http import KEYED_RETRY
 from duly.gateways.json_http import JsonHttpGateway
 from duly.gateways.recording import RecordingGateway
+from duly.gateways.resend import ResendMail
 from duly.gateways.smtp import SmtpGateway
 from duly.gateways.twilio import TwilioSms
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Email, Sms
-from duly.ports.gateway import Gateway
+from duly.ports.gateway import Gateway, TakesReceipts
 from duly.states.attempt import NotSent
+from duly.states.policy import Keeps, Policy
 from duly.states.retry import EFFECT_RETRY, schedule_of
 from tests.gateways.calls import EFFECT_ID, call_for, send
 from tests.gateways.http_server import Behaviour, answers, drop, provider
+from tests.gateways.incoming import incoming
 from tests.gateways.smtp_server import Act, scripted
 
 SECRET = "hush-hush"
@@ -44,7 +49,11 @@ def smtp(port: int = 1, **settings: Any) -> Gateway:
     return SmtpGateway("127.0.0.1", port, **settings)
 
 
-REAL: list[tuple[Callable[..., Gateway], Effect]] = [(twilio, SMS), (json_http, SMS), (smtp, MAIL)]
+def resend(port: int = 1, **settings: Any) -> Gateway:
+    return ResendMail(SECRET, sender="a@shop.example", base_url=f"http://127.0.0.1:{port}", **settings)
+
+
+REAL: list[tuple[Callable[..., Gateway], Effect]] = [(twilio, SMS), (json_http, SMS), (smtp, MAIL), (resend, MAIL)]
 HARMLESS: list[tuple[Gateway, Effect]] = [
     (ConsoleSms(), SMS),
     (ConsoleMail(), MAIL),
@@ -86,7 +95,7 @@ def test_the_same_effect_is_always_rendered_to_the_same_bytes(gateway: Gateway, 
 
 @pytest.mark.parametrize(("make", "effect"), REAL)
 def test_slots_and_retries_are_settings_with_defaults(make: Callable[..., Gateway], effect: Effect) -> None:
-    assert make().retry == EFFECT_RETRY
+    assert make().retry == (EFFECT_RETRY if make().keeps.key is None else KEYED_RETRY)
     assert make().slots in (4, 10)
     assert timedelta(seconds=30) <= make().call_timeout <= timedelta(minutes=13)
     schedule = schedule_of([1])
@@ -95,16 +104,16 @@ def test_slots_and_retries_are_settings_with_defaults(make: Callable[..., Gatewa
 
 
 @pytest.mark.parametrize("behaviour", [answers(401, SECRET.encode()), answers(500, SECRET.encode()), drop])
-@pytest.mark.parametrize("make", [twilio, json_http])
+@pytest.mark.parametrize(("make", "effect"), [(twilio, SMS), (json_http, SMS), (resend, MAIL)])
 async def test_no_secret_is_shown_by_an_http_gateway_or_its_outcome(
-    make: Callable[..., Gateway], behaviour: Behaviour
+    make: Callable[..., Gateway], effect: Effect, behaviour: Behaviour
 ) -> None:
     async with provider(behaviour) as it:
         gateway = make(it.port, live=True)
-        outcome = await send(gateway, SMS)
+        outcome = await send(gateway, effect)
         assert len(it.requests) == 1
         assert SECRET in str(it.requests) or "Basic" in str(it.requests)
-    for shown in (repr(gateway), str(gateway), repr(outcome), repr(call_for(gateway, SMS))):
+    for shown in (repr(gateway), str(gateway), repr(outcome), repr(call_for(gateway, effect))):
         assert SECRET not in shown
 
 
@@ -130,6 +139,26 @@ async def test_a_gateway_can_be_closed_and_opened_again() -> None:
         assert len(it.requests) == 2
 
 
+def test_what_a_gateway_keeps_is_said_without_a_word_too_much() -> None:
+    kept = {make.__name__: make().keeps.default_policy for make, _ in REAL}
+    assert kept == {
+        "twilio": Policy.AT_MOST_ONCE,
+        "json_http": Policy.AT_MOST_ONCE,
+        "smtp": Policy.AT_MOST_ONCE,
+        "resend": Policy.KEYED,
+    }
+    assert all(gateway.keeps == Keeps() for gateway, _ in HARMLESS)
+
+
+@pytest.mark.parametrize("make", [twilio, json_http, resend])
+def test_a_gateway_that_was_told_nothing_of_receipts_hears_none(make: Callable[..., Gateway]) -> None:
+    gateway = make()
+    assert gateway.keeps.receipts is None
+    assert isinstance(gateway, TakesReceipts)
+    with pytest.raises(ReceiptRefused, match="hears no receipts"):
+        gateway.receipts(incoming())
+
+
 def without(*modules: str) -> str:
     return "import sys; sys.modules.update(dict.fromkeys(" + repr(modules) + ")); "
 
@@ -140,7 +169,7 @@ def run(code: str) -> str:
 
 
 def test_importing_the_package_imports_no_driver() -> None:
-    drivers = "httpx,aiosmtplib,phonenumbers,email_validator"
+    drivers = "httpx,aiosmtplib,phonenumbers,email_validator,standardwebhooks"
     imports = "import sys, duly.gateways, duly.gateways.console, duly.gateways.recording; "
     assert run(f"{imports}print(set({drivers!r}.split(',')) & set(sys.modules))").strip() == "set()"
 
@@ -156,6 +185,18 @@ def test_importing_the_package_imports_no_driver() -> None:
             "duly[sms]",
         ),
         ("aiosmtplib", "import duly.gateways.smtp", "duly[mail]"),
+        ("httpx", "import duly.gateways.resend", "duly[http]"),
+        (
+            "email_validator",
+            "from duly.gateways.resend import ResendMail; ResendMail('re_1', sender='a@b.example')",
+            "duly[mail]",
+        ),
+        (
+            "standardwebhooks",
+            "from duly.gateways.resend import ResendMail; "
+            "ResendMail('re_1', sender='a@b.example', webhook_secrets=('whsec_' + 'A' * 32,))",
+            "duly[webhooks]",
+        ),
         (
             "email_validator",
             "from duly.gateways.smtp import SmtpGateway; SmtpGateway('h', 1, sender='a@b.example')",

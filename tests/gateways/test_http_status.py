@@ -62,6 +62,14 @@ def test_a_429_is_tried_again_when_the_provider_says() -> None:
     assert (outcome.permanent, outcome.fault, outcome.retry_after) == (False, Fault.PROVIDER, timedelta(seconds=30))
 
 
+@pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 504])
+def test_what_leaves_the_outcome_open_may_say_when_to_ask_again(status: int) -> None:
+    assert classify_status(status, {"retry-after": "120"}, keyed=True) == Unknown(
+        evidence=f"HTTP {status}", retry_after=timedelta(minutes=2)
+    )
+    assert classify_status(status, {}, keyed=True) == Unknown(evidence=f"HTTP {status}")
+
+
 @pytest.mark.parametrize(
     ("headers", "wait"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from duly.errors import ConfigurationError, InvalidField, InvalidMessage
 from duly.gateways.json_http import JsonHttpGateway
+from duly.gateways.json_look_up import AlreadyThere
 from duly.messages.fields import Personal
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Sms
 from duly.states.attempt import Accepted, Fault, NotSent, Unknown
+from duly.states.policy import IdempotencyKey, Keeps, Policy, policy_mistakes
 from tests.gateways.calls import EFFECT_ID, call_for, send
 from tests.gateways.http_server import Behaviour, answers, breaks_off, drop, hang, patience, provider, trickles
 
@@ -138,6 +141,55 @@ async def test_without_an_idempotency_header_no_key_is_sent_and_a_conflict_is_a_
     assert outcome.permanent
 
 
+def test_a_key_is_counted_on_only_when_its_lifetime_is_stated() -> None:
+    assert billing().keeps == Keeps()
+    stated = billing(key_lifetime=timedelta(hours=24))
+    assert stated.keeps == Keeps(key=IdempotencyKey(lifetime=timedelta(hours=24)))
+    assert stated.keeps.default_policy is Policy.KEYED
+
+
+@pytest.mark.parametrize("replay", [timedelta(), timedelta(hours=12)])
+def test_the_schedule_of_a_keyed_gateway_fits_into_the_life_of_its_keys(replay: timedelta) -> None:
+    it = billing(key_lifetime=timedelta(hours=24))
+    assert not policy_mistakes(
+        Policy.KEYED, it.keeps, it.retry, where="billing", call_timeout=it.call_timeout, replay=replay
+    )
+
+
+DUPLICATE = AlreadyThere(reference="order", field="error.code", value="duplicate_number")
+
+
+@pytest.mark.parametrize(
+    ("body", "id_field", "found"),
+    [
+        (b'{"error": {"code": "duplicate_number", "invoice": "inv_7"}}', "error.invoice", "inv_7"),
+        (b'{"error": {"code": "duplicate_number"}}', "error.invoice", "O-7"),
+        (b'{"error": {"code": "duplicate_number", "invoice": "inv_7"}}', None, "O-7"),
+    ],
+)
+async def test_a_number_that_the_provider_has_already_means_that_it_has_landed(
+    body: bytes, id_field: str | None, found: str
+) -> None:
+    there = replace(DUPLICATE, id_field=id_field)
+    async with provider(answers(409, body)) as it:
+        outcome = await send(billing(it.url, already_there=there), INVOICE, number=2)
+    assert outcome == Accepted(provider_id=found, evidence="HTTP 409: it is there already")
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [answers(409), answers(409, b'{"error": {"code": "in_progress"}}'), answers(409, b'{"error": "duplicate_number"}')],
+)
+async def test_any_other_conflict_is_unknown_as_before(behaviour: Behaviour) -> None:
+    async with provider(behaviour) as it:
+        assert isinstance(await send(billing(it.url, already_there=DUPLICATE), INVOICE), Unknown)
+
+
+async def test_another_status_with_the_same_words_is_not_taken_for_it() -> None:
+    async with provider(answers(400, b'{"error": {"code": "duplicate_number"}}')) as it:
+        assert isinstance(await send(billing(it.url, already_there=DUPLICATE), INVOICE), NotSent)
+
+
 def test_the_tenants_view_shows_recipient_and_summary() -> None:
     gateway = billing(recipient=lambda it: it.customer.upper(), summary=lambda it: f"{it.cents} cents\nfor {it.order}")
     prepared = call_for(gateway, INVOICE).prepared
@@ -161,6 +213,9 @@ def test_an_effect_without_a_recipient_or_of_another_type_is_refused() -> None:
         {"idempotency_header": "Idempotency Key"},
         {"slots": 0},
         {"url": "ftp://x"},
+        {"idempotency_header": None, "key_lifetime": timedelta(hours=24)},
+        {"key_lifetime": timedelta()},
+        {"already_there": AlreadyThere(reference="number")},
     ],
 )
 def test_a_setting_that_cannot_work_stops_the_start(settings: dict[str, Any]) -> None:

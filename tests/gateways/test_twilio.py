@@ -116,12 +116,20 @@ async def test_a_limited_rate_is_tried_again_when_twilio_says() -> None:
     assert (outcome.permanent, outcome.fault, outcome.retry_after) == (False, Fault.PROVIDER, timedelta(seconds=30))
 
 
-def test_a_receipt_can_name_its_effect() -> None:
-    gateway = twilio(status_callback=lambda effect_id: f"https://shop.example/sms/{effect_id}")
-    form = parse_qs(gateway.prepare(SMS, EFFECT_ID).body.decode())
-    assert form["StatusCallback"] == [f"https://shop.example/sms/{EFFECT_ID}"]
-    fixed = twilio(status_callback="https://shop.example/sms")
-    assert parse_qs(fixed.prepare(SMS, EFFECT_ID).body.decode())["StatusCallback"] == ["https://shop.example/sms"]
+async def test_each_message_tells_twilio_where_to_report_and_which_effect_it_is() -> None:
+    url = "https://shop.example/receipts/twilio?region=eu"
+    async with provider(answers(201, b'{"sid": "SM42"}')) as it:
+        gateway = twilio(it.url, receipts_url=url, receipt_secrets=("0123456789abcdef",))
+        await send(gateway, SMS)
+        form = parse_qs(it.requests[0].body.decode())
+    (callback,) = form["StatusCallback"]
+    assert callback.startswith(f"{url}&effect={EFFECT_ID}-")
+    assert form["Body"] == ["Your order was shipped — 5 €"]
+
+
+def test_where_to_report_is_no_part_of_what_is_stored() -> None:
+    hearing = twilio(receipts_url="https://shop.example/sms", receipt_secrets=("0123456789abcdef",))
+    assert hearing.prepare(SMS, EFFECT_ID) == twilio().prepare(SMS, EFFECT_ID)
 
 
 def test_a_messaging_service_sends_in_place_of_a_number() -> None:
@@ -161,6 +169,10 @@ def test_a_mail_is_no_text_message() -> None:
         {"slots": 0},
         {"call_timeout": timedelta()},
         {"name": ""},
+        {"receipts_url": "https://shop.example/sms"},
+        {"receipt_secrets": ("0123456789abcdef",)},
+        {"receipts_url": "https://shop.example/sms", "receipt_secrets": ("short",)},
+        {"receipts_url": "shop.example/sms", "receipt_secrets": ("0123456789abcdef",)},
     ],
 )
 def test_a_setting_that_cannot_work_stops_the_start(settings: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duly.runtime.settings import Settings
-from duly.states.retry import DELIVERY_RETRY, EFFECT_RETRY, RetrySchedule, exponential, schedule_of
+from duly.states.retry import DELIVERY_RETRY, EFFECT_RETRY, LOOK_UP_RETRY, RetrySchedule, exponential, schedule_of
 
 waits = st.timedeltas(timedelta(), timedelta(days=30))
 schedules = st.lists(waits, max_size=10).map(lambda found: RetrySchedule(tuple(found)))
@@ -86,3 +86,14 @@ def test_the_default_schedules_wait_longer_from_time_to_time_and_end_before_ids_
 def test_effects_are_tried_again_as_standard_webhooks_recommends() -> None:
     # https://www.standardwebhooks.com: now, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h later.
     assert [wait.total_seconds() for wait in EFFECT_RETRY.waits] == [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400]
+
+
+def test_a_look_up_that_could_not_be_answered_is_made_again_within_a_day() -> None:
+    assert [wait.total_seconds() for wait in LOOK_UP_RETRY.waits] == [30, 120, 600, 3_600, 21_600]
+
+
+def test_a_failing_subscriber_is_tried_again_for_some_forty_minutes() -> None:
+    assert DELIVERY_RETRY.attempts_max == 18
+    assert DELIVERY_RETRY.waits[:3] == schedule_of([0.2, 0.4, 0.8]).waits
+    assert DELIVERY_RETRY.waits[-1] == timedelta(minutes=5)
+    assert timedelta(minutes=35) < DELIVERY_RETRY.longest < timedelta(minutes=45)

@@ -23,7 +23,7 @@ from duly.ports.attachments import described, verified
 _OWNER_CHARACTERS: Final = 32
 _REFERENCE: Final = re.compile(rf"[0-9a-f]{{{_OWNER_CHARACTERS}}}/[0-9a-f]{{64}}")
 _ERASING: Final = "erasing"
-_WRITES_MAX: Final = 3
+_WRITES_MAX: Final = 20
 
 
 class FolderAttachments:
@@ -83,8 +83,10 @@ class FolderAttachments:
         if erasing.exists():
             # Also what an erasure that was killed has left.
             for taken_away in list(erasing.iterdir()):
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(taken_away)
+                # Another erasure may be at the same files: then both stumble, and go on.
+                while taken_away.exists():
+                    with suppress(FileNotFoundError):
+                        shutil.rmtree(taken_away)
             _flush_directory(erasing)
 
     def _forget(self, tenant: str, references: Sequence[str]) -> None:
@@ -137,7 +139,8 @@ def _make_directory(directory: Path) -> None:
         missing.append(directory)
         directory = directory.parent
     for each in reversed(missing):
-        each.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            each.mkdir(mode=0o700)
         _flush_directory(each.parent)
 
 

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeAlias, TypeVar
 
 from duly.effects.settings import EVIDENCE_CHARACTERS_MAX
+from duly.errors import AttachmentLost
+from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Call, Gateway, LooksUp, LookUpAnswer
 from duly.ports.ledger import Claimed
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.look_up import Found, NotThere, Unclear
 from duly.telemetry import log
 
-T = TypeVar("T")
 
-FileReader: TypeAlias = Callable[[Claimed], Awaitable[tuple[bytes, ...]]]
-"""Reads the bytes of an effect's attachments. Raises `AttachmentMissing`, `InvalidInput`."""
+async def read_files(keeper: AttachmentKeeper | None, claimed: Claimed) -> tuple[bytes, ...] | NotSent:
+    """The bytes of an effect's attachments; why they are not there, otherwise."""
+    attachments = claimed.prepared.attachments
+    if not attachments:
+        return ()
+    if keeper is None:
+        return NotSent(
+            reason="never started: this worker has no keeper of attachments. Pass Duly(attachments=…) here, too.",
+            permanent=False,
+        )
+    try:
+        return tuple([await keeper.read(claimed.tenant, attachment) for attachment in attachments])
+    except AttachmentLost as error:
+        return NotSent(reason=str(error), permanent=True)
+    except Exception as error:
+        log(logging.ERROR, "attachments cannot be read", effect_id=claimed.effect_id, error=type(error).__name__)
+        return never_started(f"its attachments cannot be read: {type(error).__name__}")
 
 
 async def call_gateway(gateway: Gateway, claimed: Claimed, files: tuple[bytes, ...], limit: timedelta) -> Outcome:

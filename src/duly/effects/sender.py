@@ -13,13 +13,14 @@ from uuid import uuid4
 import msgspec
 
 from duly.effects.breakers import Breakers
-from duly.effects.calling import call_gateway, never_started, told
+from duly.effects.calling import call_gateway, never_started, read_files, told
 from duly.effects.settings import SenderSettings
 from duly.errors import StoreError
 from duly.failpoints import hit
+from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Gateway
 from duly.ports.ledger import BreakerMove, Claim, Claimed, Ended, SendingStore, Turn
-from duly.states.attempt import Accepted, Outcome
+from duly.states.attempt import Accepted, NotSent, Outcome
 from duly.states.effect import Dispatch, Standing, after_attempt
 from duly.telemetry import log, span
 
@@ -47,6 +48,7 @@ class Sender:
         *,
         owner: str,
         on_promise: Callable[[], None],
+        attachments: AttachmentKeeper | None = None,
     ) -> None:
         self.gateway = gateway
         self._store = store
@@ -54,6 +56,7 @@ class Sender:
         self._terms = settings.terms(gateway)
         self._owner = owner
         self._on_promise = on_promise
+        self._attachments = attachments
         self._calls: set[asyncio.Task[None]] = set()
         self._ended: list[Ended] = []
         self._breakers = Breakers(gateway.name, settings.breaker, hold=settings.gateway_hold)
@@ -178,11 +181,14 @@ class Sender:
 
     async def _call(self, claimed: Claimed, begun: float) -> Outcome:
         margin = self._settings.attempt_margin
+        files = await read_files(self._attachments, claimed)
+        if isinstance(files, NotSent):
+            return files
         # What is left of the lease must be longer than the call may take, with time to write the outcome down.
         if asyncio.get_running_loop().time() - begun > margin.total_seconds() / 2:
             return never_started("the process was too busy")
         hit("sender.before_call")
-        return await call_gateway(self.gateway, claimed, (), self.gateway.call_timeout + margin / 10)
+        return await call_gateway(self.gateway, claimed, files, self.gateway.call_timeout + margin / 10)
 
     def _end(self, claimed: Claimed, outcome: Outcome) -> Ended:
         standing = Standing(
@@ -209,4 +215,5 @@ class Sender:
                 or (settled.state is Dispatch.HELD and claimed.was_held)
             ),
             confirm_within=receipts.within if receipts is not None and isinstance(outcome, Accepted) else None,
+            suppresses=outcome.suppresses if isinstance(outcome, NotSent) else "",
         )

@@ -13,6 +13,7 @@ from duly.effects.reconciler import Reconciler
 from duly.effects.sender import Sender
 from duly.effects.settings import SenderSettings
 from duly.errors import StoreError
+from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Gateway
 from duly.ports.ledger import SendingStore
 from duly.states.attempt import Unknown
@@ -22,6 +23,8 @@ from duly.states.retry import RetrySchedule
 from duly.telemetry import log
 
 WORKER_LOST: Final = "the worker was lost during the call"
+JOINS_PER_SWEEP_MAX: Final = 20
+"""How many pages of waiting receipts one sweep looks at."""
 
 
 class Senders:
@@ -35,13 +38,15 @@ class Senders:
         *,
         owner: str,
         on_promise: Callable[[], None],
+        attachments: AttachmentKeeper | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
         self._on_promise = on_promise
         self._terms = {gateway.name: settings.terms(gateway) for gateway in gateways}
         self._senders = {
-            gateway.name: Sender(store, gateway, settings, owner=owner, on_promise=on_promise) for gateway in gateways
+            gateway.name: Sender(store, gateway, settings, owner=owner, on_promise=on_promise, attachments=attachments)
+            for gateway in gateways
         }
         self._reconcilers = {
             gateway.name: Reconciler(
@@ -108,6 +113,16 @@ class Senders:
     async def _sweep(self) -> None:
         if await self._store.expire():
             self._on_promise()
+        await self._join_receipts()
+
+    async def _join_receipts(self) -> None:
+        """Apply receipts that came before their effect could be found, or while it was being attempted."""
+        for _ in range(JOINS_PER_SWEEP_MAX):
+            joined = await self._store.join_receipts()
+            if joined.has_promised:
+                self._on_promise()
+            if not joined.has_more:
+                return
 
     def _settle_lost(self, gateway: str, standing: Standing) -> Settled:
         """First it is unknown; then its policy says what follows, as after any unknown outcome."""

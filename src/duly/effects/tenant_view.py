@@ -6,7 +6,8 @@ from typing import Final
 
 from duly.errors import EffectNotFound, InvalidInput
 from duly.messages.identity import checked_tenant
-from duly.ports.ledger import Anomaly, EffectView, LedgerStore
+from duly.ports.ledger import LedgerStore
+from duly.ports.ledger_view import Anomaly, EffectView
 from duly.states.effect import Dispatch
 
 PAGE_ROWS_MAX: Final = 1_000

@@ -28,6 +28,7 @@ from duly.gateways.settings import NOT_LIVE, check_settings, one_line, wrong_eff
 from duly.messages.codec import Codec
 from duly.messages.message import Effect
 from duly.ports.gateway import Call, Incoming, LookUpAnswer, Prepared, Receipt, Unclear
+from duly.states.allowance import Rate
 from duly.states.attempt import Accepted, NotSent, Outcome, Unknown
 from duly.states.policy import IdempotencyKey, Keeps
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
@@ -61,6 +62,8 @@ class JsonHttpGateway(Generic[E]):
         connect_timeout: timedelta = HTTP_CONNECT_TIMEOUT,
         read_timeout: timedelta = HTTP_READ_TIMEOUT,
         retry: RetrySchedule | None = None,
+        rate: Rate | None = None,
+        tenant_rate: Rate | None = None,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """*recipient* is the field that says for whom it is, or a function of the effect; so is *summary*.
@@ -100,6 +103,8 @@ class JsonHttpGateway(Generic[E]):
             key=None if key_lifetime is None else IdempotencyKey(lifetime=key_lifetime),
             look_up=None if look_up is None else look_up.keeps,
             receipts=None if receipts is None else receipts.keeps,
+            rate=rate,
+            tenant_rate=tenant_rate,
         )
         self._effect = effect
         self._codec = Codec(effect, effect.__duly__.name)

@@ -6,6 +6,7 @@ https://resend.com/docs/dashboard/emails/idempotency-keys
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from base64 import b64encode
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from duly.errors import ConfigurationError, InvalidField, ReceiptRefused
+from duly.errors import AttachmentLost, ConfigurationError, InvalidField, PayloadTooLarge, ReceiptRefused
 from duly.gateways.addresses import email_address
 from duly.gateways.effect_token import EffectTokens
 from duly.gateways.http import (
@@ -26,16 +27,19 @@ from duly.gateways.http import (
     HttpTransport,
     checked_url,
 )
-from duly.gateways.http_messages import HttpRequest, HttpResponse, json_document, provider_id
+from duly.gateways.http_messages import HttpRequest, HttpResponse, provider_id
 from duly.gateways.http_status import classify_status
 from duly.gateways.mime import header_text, sender_address
 from duly.gateways.resend_receipts import EFFECT_TAG, receipt_of
 from duly.gateways.settings import NOT_LIVE, check_settings, one_line, revealed, wrong_effect
 from duly.gateways.webhook_verifying import SignedReports
+from duly.messages.attachment import AttachmentRef, checked_attachment_name, checked_content_type
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Email
+from duly.ports.attachments import verified
 from duly.ports.gateway import Call, Incoming, Prepared, Receipt
 from duly.ports.secret import Secret
+from duly.states.allowance import Rate
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.policy import IdempotencyKey, Keeps, ReceiptWindow
 from duly.states.retry import RetrySchedule
@@ -70,6 +74,8 @@ class ResendMail:
         connect_timeout: timedelta = HTTP_CONNECT_TIMEOUT,
         read_timeout: timedelta = HTTP_READ_TIMEOUT,
         retry: RetrySchedule = KEYED_RETRY,
+        rate: Rate | None = None,
+        tenant_rate: Rate | None = None,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """*sender* is ``me@shop.example`` or ``Shop <me@shop.example>``, of a domain that Resend has verified.
@@ -98,7 +104,10 @@ class ResendMail:
         self.call_timeout: Final = call_timeout
         self.retry: Final = retry
         self.keeps: Final = Keeps(
-            key=IdempotencyKey(lifetime=KEY_LIFETIME), receipts=ReceiptWindow() if webhook_secrets else None
+            key=IdempotencyKey(lifetime=KEY_LIFETIME),
+            receipts=ReceiptWindow() if webhook_secrets else None,
+            rate=rate,
+            tenant_rate=tenant_rate,
         )
         self._url = f"{checked_url(label, base_url).rstrip('/')}/emails"
         self._authorization = f"Bearer {revealed(api_key).strip()}"
@@ -114,7 +123,7 @@ class ResendMail:
         )
 
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:
-        """The JSON that is posted, but for the attachments. Raises `InvalidField` for addresses and the subject."""
+        """The JSON that is posted, but for the bytes of attachments. Raises `InvalidField`, `PayloadTooLarge`."""
         if not isinstance(effect, Email):
             raise wrong_effect(self.name, effect)
         to = email_address(effect.to, field="to")
@@ -130,6 +139,7 @@ class ResendMail:
             body = msgspec.json.encode(mail)
         except UnicodeEncodeError:
             raise InvalidField("text", "A text holds a lone surrogate, which is none. Replace the character.") from None
+        _check_files(effect.attachments, len(body))
         return Prepared(
             recipient=to,
             summary=one_line(effect.subject),
@@ -146,12 +156,14 @@ class ResendMail:
         """Post once, under the effect's key."""
         if not self.live:
             return NOT_LIVE
-        body = _with_files(call)
-        if body is None:
-            return NotSent(reason="the files are not those that were attached", permanent=True)
-        if len(body) > MAIL_BYTES_MAX or not 0 < len(call.key) <= KEY_CHARACTERS_MAX:
-            what = f"{len(body):,} bytes" if len(body) > MAIL_BYTES_MAX else f"a key of {len(call.key)} characters"
-            return NotSent(reason=f"{what}: Resend takes {MAIL_BYTES_MAX:,} and {KEY_CHARACTERS_MAX}", permanent=True)
+        if not 0 < len(call.key) <= KEY_CHARACTERS_MAX:
+            reason = f"a key of {len(call.key)} characters: Resend takes 1 to {KEY_CHARACTERS_MAX}"
+            return NotSent(reason=reason, permanent=True)
+        try:
+            # Megabytes of base64 are not for the event loop.
+            body = await asyncio.to_thread(_with_files, call) if call.prepared.attachments else call.prepared.body
+        except AttachmentLost as error:
+            return NotSent(reason=str(error), permanent=True)
         answer = await self._http.exchange(
             HttpRequest(
                 url=self._url,
@@ -178,21 +190,33 @@ class ResendMail:
         return None if self._tokens is None else self._tokens.effect_of(tag)
 
 
-def _with_files(call: Call) -> bytes | None:
-    """The body with its attachments, always the same for the same effect; None when a file is missing."""
+def _with_files(call: Call) -> bytes:
+    """The body with its attachments, always the same for the same effect. Raises `AttachmentLost`."""
     attachments = call.prepared.attachments
-    if [attachment.size for attachment in attachments] != [len(file) for file in call.files]:
-        return None
-    if not attachments:
-        return call.prepared.body
-    mail = json_document(call.prepared.body)
-    if not isinstance(mail, dict):
-        return None
+    files = (*call.files, *[None] * len(attachments))
+    mail = msgspec.json.decode(call.prepared.body, type=dict[str, object])
     mail["attachments"] = [
-        {"filename": attachment.name, "content": b64encode(file).decode(), "content_type": attachment.content_type}
-        for attachment, file in zip(attachments, call.files, strict=True)
+        {
+            "filename": attachment.name,
+            "content": b64encode(verified(attachment, file)).decode(),
+            "content_type": attachment.content_type,
+        }
+        for attachment, file in zip(attachments, files, strict=False)
     ]
     return msgspec.json.encode(mail)
+
+
+def _check_files(attachments: tuple[AttachmentRef, ...], mail_bytes: int) -> None:
+    """Refuse what Resend would. Raises `InvalidField`, `PayloadTooLarge`."""
+    for attachment in attachments:
+        checked_attachment_name(attachment.name)
+        checked_content_type(attachment.content_type)
+    total = mail_bytes + sum(4 * -(-attachment.size // 3) for attachment in attachments)
+    if total > MAIL_BYTES_MAX:
+        raise PayloadTooLarge(
+            f"A mail has {total:,} bytes with its attachments in Base64; Resend takes {MAIL_BYTES_MAX:,}. Send a link "
+            "to what is large."
+        )
 
 
 def _outcome(answer: HttpResponse) -> Outcome:

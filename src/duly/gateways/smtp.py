@@ -23,6 +23,7 @@ from duly.messages.message import Effect
 from duly.messages.standard_effects import Email
 from duly.ports.attachments import verified
 from duly.ports.gateway import Call, Prepared
+from duly.states.allowance import Rate
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.policy import Keeps
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
@@ -60,6 +61,8 @@ class SmtpGateway:
         session_timeout: timedelta = timedelta(minutes=2),
         dot_timeout: timedelta = timedelta(minutes=10),
         retry: RetrySchedule = EFFECT_RETRY,
+        rate: Rate | None = None,
+        tenant_rate: Rate | None = None,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """*sender* is ``me@shop.example`` or ``Shop <me@shop.example>``; *helo_name* is its domain by default.
@@ -91,7 +94,7 @@ class SmtpGateway:
         self.slots: Final = slots
         self.call_timeout: Final = session_timeout + dot_timeout
         self.retry: Final = retry
-        self.keeps: Final = Keeps()
+        self.keeps: Final = Keeps(rate=rate, tenant_rate=tenant_rate)
         self._host, self._port, self._tls = host, port, tls
         self._credentials = None if username is None or password is None else (username, password)
         self._sender = sender_address(f"SmtpGateway {name!r}", sender)

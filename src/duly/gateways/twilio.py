@@ -31,11 +31,12 @@ from duly.gateways.http import (
 from duly.gateways.http_messages import HttpRequest, HttpResponse, provider_id
 from duly.gateways.http_status import classify_status
 from duly.gateways.settings import NOT_LIVE, check_settings, one_line, revealed, wrong_effect
-from duly.gateways.twilio_receipts import receipt_of, verified_form
+from duly.gateways.twilio_receipts import OPTED_OUT, OPTED_OUT_CODE, receipt_of, verified_form
 from duly.messages.message import Effect
 from duly.messages.standard_effects import Sms
 from duly.ports.gateway import Call, Incoming, Prepared, Receipt
 from duly.ports.secret import Secret
+from duly.states.allowance import Rate
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.policy import Keeps, ReceiptWindow
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
@@ -73,6 +74,8 @@ class TwilioSms:
         connect_timeout: timedelta = HTTP_CONNECT_TIMEOUT,
         read_timeout: timedelta = HTTP_READ_TIMEOUT,
         retry: RetrySchedule = EFFECT_RETRY,
+        rate: Rate | None = None,
+        tenant_rate: Rate | None = None,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """*from_number* is a number, a short code, a sender name or the SID of a messaging service (``MG…``).
@@ -111,7 +114,8 @@ class TwilioSms:
         self.slots: Final = slots
         self.call_timeout: Final = call_timeout
         self.retry: Final = retry
-        self.keeps: Final = Keeps() if receipts_url is None else Keeps(receipts=ReceiptWindow())
+        reports = None if receipts_url is None else ReceiptWindow()
+        self.keeps: Final = Keeps(receipts=reports, rate=rate, tenant_rate=tenant_rate)
         base = checked_url("TwilioSms", base_url).rstrip("/")
         self._url = f"{base}/2010-04-01/Accounts/{account_sid}/Messages.json"
         self._authorization = "Basic " + b64encode(f"{account_sid}:{token}".encode()).decode()
@@ -214,6 +218,8 @@ def _with_code(refusal: NotSent, answer: HttpResponse) -> NotSent:
     if not isinstance(code, int):
         return refusal
     reason = f"{refusal.reason}; Twilio error {code}, see https://www.twilio.com/docs/api/errors/{code}"
+    if code == OPTED_OUT_CODE:
+        return msgspec.structs.replace(refusal, reason=reason, suppresses=OPTED_OUT)
     if code in _GATEWAYS_OWN_CODES:
         return msgspec.structs.replace(refusal, reason=reason, permanent=False, fault=Fault.GATEWAY)
     return msgspec.structs.replace(refusal, reason=reason)

@@ -20,8 +20,7 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -45,6 +44,7 @@ from duly.messages.message import Effect
 from duly.messages.standard_effects import Webhook
 from duly.ports.endpoints import WebhookEndpoint, WebhookEndpoints
 from duly.ports.gateway import Call, Prepared
+from duly.states.allowance import Rate
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.policy import Keeps
 from duly.states.retry import RetrySchedule, schedule_of
@@ -84,15 +84,15 @@ class WebhookGateway:
         answer_timeout: timedelta = WEBHOOK_ANSWER_TIMEOUT,
         connect_timeout: timedelta = HTTP_CONNECT_TIMEOUT,
         retry: RetrySchedule = WEBHOOK_RETRY,
+        rate: Rate | None = None,
+        tenant_rate: Rate | None = None,
         tls_context: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
-        now: Callable[[], datetime] | None = None,
     ) -> None:
         """*answer_timeout* is what an endpoint has from the connection to its answer; a call takes twice that at most.
 
         *network* is where endpoints may be: by default anywhere public, over https. *connect_timeout* is cut to a sixth
-        of *answer_timeout*. *resolver* looks names up, by default this machine's own. *now* tells an attempt's time,
-        with its time zone; by default the wall clock.
+        of *answer_timeout*. *resolver* looks names up, by default this machine's own.
         """
         check_settings("WebhookGateway", name, slots, answer_timeout=answer_timeout, connect_timeout=connect_timeout)
         self.name: Final = name
@@ -102,11 +102,10 @@ class WebhookGateway:
         self.slots: Final = slots
         self.call_timeout: Final = answer_timeout * 2
         self.retry: Final = retry
-        self.keeps: Final = Keeps(receiver_deduplicates=True)
+        self.keeps: Final = Keeps(receiver_deduplicates=True, rate=rate, tenant_rate=tenant_rate)
         self._endpoints = endpoints
         self._network = network or NetworkPolicy()
         self._resolver = resolver or system_resolver
-        self._now = now or _wall_clock
         self._body_codec = Codec(_Body, Webhook.__duly__.name)
         self._part_s = answer_timeout.total_seconds() / _PARTS
         self._http = HttpTransport(
@@ -184,7 +183,7 @@ class WebhookGateway:
             return _refused(f"the endpoint's URL is not allowed: {addresses.kind}")
         if isinstance(addresses, Unresolved):
             return _mendable(f"the endpoint's name could not be resolved: {addresses.kind}")
-        headers = signed_headers(endpoint.secrets, call.key, self._now(), call.prepared.body)
+        headers = signed_headers(endpoint.secrets, call.key, call.started_at, call.prepared.body)
         request = HttpRequest(
             url=endpoint.url,
             content_type=call.prepared.content_type,
@@ -238,7 +237,3 @@ def _refused(reason: str) -> NotSent:
 
 def _mendable(reason: str, wait: timedelta | None = None) -> NotSent:
     return NotSent(reason=reason, permanent=False, fault=Fault.PROVIDER, retry_after=wait)
-
-
-def _wall_clock() -> datetime:
-    return datetime.now(UTC)

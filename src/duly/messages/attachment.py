@@ -43,11 +43,13 @@ def checked_attachment_name(name: str) -> str:
             "name",
             f"An attachment's name has 1 to {ATTACHMENT_NAME_CHARACTERS_MAX} characters; this one has {len(name)}.",
         )
-    if not name.isprintable() or any(mark in name for mark in "/\\") or name.strip(". ") == "":
+    # "=?": many programs read an encoded word there (RFC 2047, 5 forbids it), and would show another name.
+    has_marks = any(mark in name for mark in ("/", "\\", "=?"))
+    if not name.isprintable() or has_marks or name != name.strip() or not name.strip("."):
         raise InvalidField(
             "name",
-            "The name of an attachment is a file's name, such as invoice.pdf: no slashes, line breaks or other "
-            "control characters. Remove them.",
+            "The name of an attachment is a file's name, such as invoice.pdf: no slashes, no =?, no line breaks or "
+            "other control characters, no space at its ends. Remove them.",
         )
     return name
 

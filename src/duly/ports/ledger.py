@@ -8,11 +8,13 @@ from typing import Protocol
 
 import msgspec
 
-from duly.messages.envelope import Link
 from duly.ports.gateway import Prepared
+from duly.ports.keeping import KeepingStore, PauseStore
+from duly.ports.ledger_view import ViewStore
+from duly.ports.operations import OperationStore
 from duly.ports.outcomes import Hearers
-from duly.states.attempt import Origin
-from duly.states.effect import Dispatch, Settled, Standing, Step, Terms
+from duly.ports.receipts import ReceiptStore
+from duly.states.effect import Settled, Standing, Step, Terms
 from duly.states.policy import Policy
 
 
@@ -73,6 +75,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the state that it comes into is new to subscribers: not held once more, not unknown once more."""
     confirm_within: timedelta | None = None
     """For how long reports may come, when it was accepted by a provider that sends some."""
+    suppresses: str = ""
+    """Why its recipient is taken off the channel."""
 
 
 def destination_key(tenant: str, destination: str) -> str:
@@ -164,50 +168,7 @@ class LookUpEnded(msgspec.Struct, frozen=True, kw_only=True):
     confirm_within: timedelta | None = None
 
 
-class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt as the tenant sees it; `outcome` is None while it is under way."""
-
-    number: int
-    origin: Origin
-    started_at: datetime
-    ended_at: datetime | None
-    outcome: str | None
-    evidence: str
-    provider_id: str | None
-
-
-class EffectView(msgspec.Struct, frozen=True, kw_only=True):
-    """One effect as the tenant sees it: state, attempts, times, and why it was sent."""
-
-    id: str
-    tenant: str
-    type: str
-    channel: str
-    gateway: str
-    recipient: str
-    summary: str
-    state: Dispatch
-    reason: str
-    provider_id: str | None
-    handler: str
-    chain: tuple[Link, ...]
-    requested_at: datetime
-    changed_at: datetime
-    next_attempt_at: datetime | None
-    attempts: tuple[AttemptView, ...]
-
-
-class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that should not be, kept where people see it."""
-
-    tenant: str
-    kind: str
-    about: str
-    detail: str
-    at: datetime
-
-
-class SendingStore(Protocol):
+class SendingStore(PauseStore, ReceiptStore, Protocol):
     """What the sender and the reconciler need."""
 
     def outcomes_heard_by(self, hearers: Hearers) -> None:
@@ -244,19 +205,8 @@ class SendingStore(Protocol):
         """A fact that this database alone knows, such as ``recipient_hash_key``."""
 
 
-class LedgerStore(SendingStore, Protocol):
+class LedgerStore(SendingStore, ViewStore, KeepingStore, OperationStore, Protocol):
     """What the tenant's view needs."""
-
-    async def effects(
-        self, tenant: str, *, state: Dispatch | None, channel: str | None, after: str | None, rows_max: int
-    ) -> list[EffectView]:
-        """A tenant's effects, the latest first; *after* is the id of the last one of the page before."""
-
-    async def effect(self, tenant: str, effect_id: str) -> EffectView | None:
-        """One effect of this tenant, or None."""
-
-    async def anomalies(self, tenant: str, rows_max: int) -> list[Anomaly]:
-        """A tenant's anomalies, the latest first."""
 
     async def unsettled(self, within: timedelta) -> int:
         """How many effects have an attempt under way, or are due for one *within* that time."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
+from duly.effects.operations import EVERY_VERB, Operations
 from duly.effects.tenant_view import TenantLedger
 from duly.errors import ConfigurationError, DulyError, NotQuiet
 from duly.messages.fields import Marker, marked_fields
 from duly.messages.identity import checked_tenant
 from duly.messages.message import Command, Message, Query
+from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Gateway
+from duly.ports.ledger import OpenBreaker
+from duly.ports.operations import Verb
 from duly.ports.store import Parked, Store, Subscription
+from duly.ports.templates import TemplateKeeper
 from duly.runtime.observing import observe
 from duly.runtime.settings import Settings, settings_mistakes
 from duly.runtime.store_url import store_from_url
@@ -38,7 +43,8 @@ class Duly:
     *store* is a URL (``sqlite:///shop.db``, ``postgresql://…``, ``memory:``) or a store; an empty SQLite file is set up
     without asking. *tenant* is the tenant of calls that name none. With ``worker=False`` this process only executes
     commands and queries, and another one (``duly worker``) keeps the promises. *sending* chooses gateways and policies
-    for types of effects, also per tenant.
+    for types of effects, also per tenant. *templates* and *attachments* are what handlers' `Templates` and
+    `Attachments` reach.
 
     Raises `ConfigurationError` with every mistake that was found.
     """
@@ -50,6 +56,8 @@ class Duly:
         store: str | Store,
         gateways: Sequence[Gateway] = (),
         sending: Sequence[Sending] = (),
+        templates: TemplateKeeper | None = None,
+        attachments: AttachmentKeeper | None = None,
         tenant: str | None = None,
         settings: Settings | None = None,
         middleware: Sequence[Middleware] = (),
@@ -76,6 +84,8 @@ class Duly:
                 (observe, *middleware),
                 sendings=sending,
                 replay=self.settings.replay_time_max,
+                templates=templates,
+                attachments=attachments,
             )
             mistakes += _missing_validators(tuple(self._routes.commands))
         except ConfigurationError as error:
@@ -143,6 +153,11 @@ class Duly:
         self._runs_worker = True
         return self
 
+    def as_client(self) -> Self:
+        """The same application, without a worker in this process whatever it was made with. Before `start`."""
+        self._runs_worker = False
+        return self
+
     @property
     def store_url(self) -> str:
         """Where the database is, without secrets."""
@@ -176,6 +191,25 @@ class Duly:
     def ledger(self, tenant: str | None = None) -> TenantLedger:
         """A tenant's view of its effects. Raises `InvalidTenant`."""
         return TenantLedger(self._store, self._scope(tenant))
+
+    def operate(self, tenant: str | None = None, *, by: str, may: Collection[Verb] = EVERY_VERB) -> Operations:
+        """What *by*, a person, does to a tenant's effects: settle, retry, resend, cancel, release; one or many.
+
+        *may* are the verbs that this person has a right to. Raises `InvalidTenant`, `InvalidInput`.
+        """
+        self._check_open()
+        return Operations(
+            self._store,
+            self._scope(tenant),
+            by=by,
+            may=may,
+            keeps={gateway.name: gateway.keeps for gateway in self._gateways},
+            on_done=self._committed,
+        )
+
+    async def breakers(self) -> list[OpenBreaker]:
+        """Gateways, or tenants' destinations at gateways, that are left alone for a while, and why."""
+        return await self._store.breakers()
 
     async def parked(self, tenant: str | None = None, *, rows_max: int = 100) -> list[Parked]:
         """A tenant's messages that stepped out of their lanes, and why; the latest first."""

@@ -61,6 +61,7 @@ class Worker:
             ),
             owner=self.owner,
             on_promise=self._relay.wake,
+            attachments=routes.attachments,
         )
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -28,12 +28,16 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotSent(msgspec.Struct, frozen=True, kw_only=True):
-    """It was definitely not sent. `retry_after` is the provider's own wish."""
+    """It was definitely not sent. `retry_after` is the provider's own wish.
+
+    *suppresses* takes the recipient off the channel from now on, for that reason: they have opted out over there.
+    """
 
     reason: str
     permanent: bool
     fault: Fault = Fault.MESSAGE
     retry_after: timedelta | None = None
+    suppresses: str = ""
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from duly.stores.effect_moves import (
     lock_effects,
     move_effects,
 )
+from duly.stores.receipt_moves import apply_waiting, wake_receipts
 from duly.stores.script import Row, Script, Statement, json_rows, storable
 
 NEVER_STARTED: Final = "never started: the claim's answer was lost"
@@ -35,7 +36,7 @@ UPDATE duly.effect AS e
   FROM JSON_ROWS(:ended, effect_id text, held_token text, next_state text, why text, held_by text, next_step text,
                  their_id text, uncounted integer, unknown integer, wait_ms bigint, confirm_ms bigint) AS r
  WHERE e.id = r.effect_id AND e.token = r.held_token AND e.state = 'attempting'
-RETURNING id
+RETURNING id, reported
 """
 # The same, with what an event tells.
 END_EFFECTS_HEARD: Final = (
@@ -56,6 +57,12 @@ NOTE_LATE: Final = """
 UPDATE duly.attempt
    SET evidence = evidence || :note, provider_id = coalesce(provider_id, :provider_id)
  WHERE effect_id = :effect_id AND number = :number AND token = :token
+"""
+SUPPRESS_RECIPIENT: Final = """
+INSERT INTO duly.suppression (tenant, channel, recipient_hash, reason, source, at_ms)
+SELECT e.tenant, e.channel, c.recipient_hash, :reason, :source, duly.now_ms()
+  FROM duly.effect AS e JOIN duly.effect_content AS c ON c.effect_id = e.id WHERE e.id = :effect_id
+ON CONFLICT (tenant, channel, recipient_hash) DO NOTHING
 """
 SELECT_ABANDONED: Final = "SELECT id FROM duly.effect WHERE token = :token AND state = 'attempting' ORDER BY id"
 SELECT_LOST: Final = """
@@ -84,12 +91,17 @@ def end_attempts(ended: Sequence[Ended], hearers: Hearers) -> Script[tuple[list[
         if not written[place]:
             written[place] = yield from _late(end)
     for end in counted:
+        if end.suppresses:
+            reason = storable(end.suppresses)
+            yield Statement(SUPPRESS_RECIPIENT, {"effect_id": end.effect_id, "reason": reason, "source": "provider"})
         if end.settled.alarm:
             yield from alarm(end.tenant, NEEDS_A_PERSON, end.effect_id, end.settled.alarm)
-    if not hearers:
-        return written, False
-    outcomes = [a for end in counted if (a := _announced(end, rows[end.effect_id])) is not None]
-    return written, (yield from announce(outcomes, hearers))
+    outcomes = [a for end in counted if (a := _announced(end, rows[end.effect_id])) is not None] if hearers else []
+    has_promised = yield from announce(outcomes, hearers)
+    if reported := [effect_id for effect_id, row in rows.items() if row[1]]:
+        applied = yield from apply_waiting((yield from lock_effects(reported)), hearers)
+        has_promised |= applied.has_promised
+    return written, has_promised
 
 
 def abandon(token: str) -> Script[None]:
@@ -139,6 +151,7 @@ def _late(end: Ended) -> Script[bool]:
         return True
     note = f" [learned too late to count: {end.outcome} {provider_id or ''} {evidence}]"
     yield Statement(NOTE_LATE, {**about, "note": note, "provider_id": provider_id})
+    yield from wake_receipts(end.effect_id, provider_id)
     return False
 
 
@@ -185,16 +198,16 @@ def _announced(end: Ended, row: Row) -> Announced | None:
         return None
     return Announced(
         effect_id=end.effect_id,
-        tenant=row[1],
-        effect_type=row[2],
-        channel=row[3],
-        gateway=row[4],
-        reference=row[5],
-        chain=row[6],
-        trace=row[7],
-        moves=row[8],
-        attempts=row[9],
-        provider_id=row[10],
+        tenant=row[2],
+        effect_type=row[3],
+        channel=row[4],
+        gateway=row[5],
+        reference=row[6],
+        chain=row[7],
+        trace=row[8],
+        moves=row[9],
+        attempts=row[10],
+        provider_id=row[11],
         event=event,
         reason=end.settled.reason,
     )

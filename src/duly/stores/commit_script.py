@@ -110,9 +110,11 @@ SELECT :id, :tenant, :type, :channel, :gateway, :policy, :key, :digest, :referen
 ON CONFLICT (id) DO NOTHING
 """
 INSERT_CONTENT: Final = """
-INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, recipient_hash, summary, content_type, body,
-                                 attachments)
-VALUES (:id, :tenant, :subject, :recipient, :recipient_hash, :summary, :content_type, :body, :attachments)
+INSERT INTO duly.effect_content (effect_id, tenant, channel, requested_ms, subject, recipient, recipient_hash, summary,
+                                 content_type, body, attachments)
+SELECT e.id, e.tenant, e.channel, e.requested_ms, :subject, :recipient, :recipient_hash, :summary, :content_type, :body,
+       :attachments
+  FROM duly.effect AS e WHERE e.id = :id
 """
 SELECT_DIGEST: Final = """
 SELECT digest FROM duly.effect WHERE id = :id UNION ALL SELECT digest FROM duly.effect_key WHERE id = :id
@@ -353,7 +355,6 @@ def _write_intent(tenant: str, intent: Intent) -> Script[None]:
             INSERT_CONTENT,
             {
                 "id": intent.id,
-                "tenant": tenant,
                 "subject": intent.subject,
                 "recipient": intent.prepared.recipient,
                 "recipient_hash": intent.recipient_hash,

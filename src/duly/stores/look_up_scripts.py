@@ -22,6 +22,7 @@ from duly.stores.effect_moves import (
     lock_effects,
     move_effects,
 )
+from duly.stores.receipt_moves import wake_receipts
 from duly.stores.script import Script, Statement, storable
 
 EXPIRED_PER_SWEEP_MAX: Final = 500
@@ -135,6 +136,7 @@ def end_look_ups_script(ended: Sequence[LookUpEnded], hearers: Hearers) -> Scrip
         written.append(is_held)
         if is_held:
             has_promised |= yield from move_effects([_move(row, end)], hearers)
+            yield from wake_receipts(row.id, end.provider_id)
     return Turned(written=tuple(written), has_promised=has_promised)
 
 

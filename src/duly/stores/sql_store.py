@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from duly.ports.change import Repeat
-from duly.ports.ledger import Anomaly, EffectView, LookUpDue, LookUpEnded, Lost, LostSettler, OpenBreaker, Turn, Turned
+from duly.ports.ledger import LookUpDue, LookUpEnded, Lost, LostSettler, OpenBreaker, Turn, Turned
 from duly.ports.outcomes import Hearers
 from duly.ports.store import Due, LaneKey, Ownership, Parked, StoredDocument, Subscription
-from duly.states.effect import Dispatch
 from duly.stores import attempt_ends, ledger_scripts, look_up_scripts, outbox_scripts
 from duly.stores.commit_script import inbox_script
+from duly.stores.engine import Engine
+from duly.stores.receipt_scripts import SqlReceipts
 from duly.stores.script import Script, Statement
+from duly.stores.sql_operations import SqlOperations
+from duly.stores.sql_tenants import SqlTenants
 from duly.stores.turn_script import turn_script
-
-T = TypeVar("T")
 
 SELECT_DOCUMENT: Final = (
     "SELECT id, version, schema, body FROM duly.document WHERE tenant = :tenant AND type = :type AND id = :id"
@@ -32,19 +33,6 @@ SELECT d.id, d.version, d.schema, d.body
   LEFT JOIN duly.document AS d ON d.tenant = e.tenant AND d.type = e.type AND d.id = e.id
  ORDER BY e.slot
 """
-
-
-class Engine(Protocol):
-    """Runs scripts, each in one transaction of its own. A script runs once: *make* makes a new one for each try."""
-
-    async def read(self, make: Callable[[], Script[T]]) -> T:
-        """Run a script of one statement on what was committed."""
-
-    async def read_together(self, make: Callable[[], Script[T]]) -> T:
-        """Run a script of several statements on what was committed, all of them at the same moment."""
-
-    async def write(self, make: Callable[[], Script[T]]) -> T:
-        """Run a script and commit it."""
 
 
 def document_script(tenant: str, type_name: str, document_id: str) -> Script[StoredDocument | None]:
@@ -66,7 +54,7 @@ def documents_by_script(
     return [StoredDocument(*row) for row in found.rows if row[0] is not None]
 
 
-class SqlStore:
+class SqlStore(SqlOperations, SqlReceipts, SqlTenants):
     """The parts of the store port that are the same on every SQL database."""
 
     _engine: Engine
@@ -169,22 +157,6 @@ class SqlStore:
     async def fact(self, name: str) -> str:
         """A fact that this database alone knows."""
         return await self._engine.read(lambda: ledger_scripts.fact_script(name))
-
-    async def effects(
-        self, tenant: str, *, state: Dispatch | None, channel: str | None, after: str | None, rows_max: int
-    ) -> list[EffectView]:
-        """A page of a tenant's effects."""
-        return await self._engine.read_together(
-            lambda: ledger_scripts.effects_script(tenant, state, channel, after, rows_max)
-        )
-
-    async def effect(self, tenant: str, effect_id: str) -> EffectView | None:
-        """One effect of a tenant."""
-        return await self._engine.read_together(lambda: ledger_scripts.effect_script(tenant, effect_id))
-
-    async def anomalies(self, tenant: str, rows_max: int) -> list[Anomaly]:
-        """A tenant's anomalies."""
-        return await self._engine.read(lambda: ledger_scripts.anomalies_script(tenant, rows_max))
 
     async def unsettled(self, within: timedelta) -> int:
         """How many effects are under way or about to be."""

@@ -34,7 +34,7 @@ SELECT * FROM (
            CASE WHEN e.expires_ms <= duly.now_ms() THEN 1 ELSE 0 END AS is_late, e.origin
       FROM duly.effect AS e
      WHERE e.gateway = :gateway AND e.urgent = :urgent{n} AND e.tenant = :tenant{n} AND e.due_ms IS NOT NULL
-       AND e.step = 'attempt' AND e.due_ms <= duly.now_ms()
+       AND e.step = 'attempt' AND e.due_ms <= duly.now_ms() AND e.reported = 0
      ORDER BY e.due_ms, e.no LIMIT :share{n} FOR UPDATE SKIP LOCKED) AS due{n}
 """
 # By key, one by one: a join would be planned from statistics.

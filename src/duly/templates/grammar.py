@@ -28,6 +28,8 @@ _ALLOWED: Final[tuple[type[nodes.Node], ...]] = (
     *(nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos),
     *(nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod),
 )
+# Python itself takes no more than 20 loops in one another.
+_LOOP_WEIGHT: Final = 4
 _RESERVED: Final = frozenset({"self", "super", "caller", "varargs", "kwargs"})
 
 
@@ -51,7 +53,8 @@ def _check(template: nodes.Template) -> None:
         if deep > TEMPLATE_NESTING_MAX:
             raise _refused(node, f"nests deeper than {TEMPLATE_NESTING_MAX} levels")
         _check_node(node)
-        waiting += [(inner, deep + 1) for inner in node.iter_child_nodes(exclude=("elif_",))]
+        weight = _LOOP_WEIGHT if isinstance(node, nodes.For) else 1
+        waiting += [(inner, deep + weight) for inner in node.iter_child_nodes(exclude=("elif_",))]
         if isinstance(node, nodes.If):
             # Python compiles each elif inside the one before.
             waiting += [(branch, deep + 1 + place) for place, branch in enumerate(node.elif_)]

@@ -5,12 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from duly.errors import ConfigurationError, InvalidTemplate
+import jinja2
 
-try:
-    import jinja2
-except ImportError:
-    raise ConfigurationError(["Templates need Jinja2, which is not installed: pip install 'duly[templates]'"]) from None
+from duly.errors import InvalidTemplate
 
 _DATE_MARKS: Final = frozenset("dmYyHMS")
 

@@ -12,7 +12,7 @@ TEMPLATE_CHARACTERS_MAX: Final = 50_000
 TEMPLATE_NODES_MAX: Final = 2_000
 """Texts, names, operations and tags of one part."""
 TEMPLATE_NESTING_MAX: Final = 30
-"""How deep these lie in one another."""
+"""How deep these lie in one another; a loop counts as four levels."""
 TEMPLATE_STEPS_MAX: Final = 50_000
 """Nodes that are evaluated in one rendering, loops counted in full before they begin."""
 OUTPUT_CHARACTERS_MAX: Final = 100_000

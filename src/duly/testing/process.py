@@ -28,6 +28,7 @@ class ProcessUnderTest:
         self._reader = asyncio.create_task(self._read())
         self._ready = asyncio.Event()
         self._acknowledged: set[str] = set()
+        self._told: set[str] = set()
         self._news = asyncio.Event()
 
     @classmethod
@@ -49,6 +50,26 @@ class ProcessUnderTest:
         ready.cancel()
         return started
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def suspend(self) -> None:
+        """SIGSTOP: it keeps everything it has, and does nothing."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+        self._history.add("stopped", str(self._process.pid))
+
+    def resume(self) -> None:
+        """SIGCONT: it goes on, and does not know that it had stopped."""
+        self._history.add("resumed", str(self._process.pid))
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def is_stopped(self) -> bool:
+        """Whether it has stopped, by itself or by `suspend`. Its end is left for the event loop to see."""
+        seen = os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        return seen is not None
+
     async def ask(self, request_id: str, **request: object) -> None:
         """Send a request; a process that is gone by then leaves it unanswered."""
         self._history.add("asked", request_id)
@@ -59,6 +80,16 @@ class ProcessUnderTest:
             await stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
             self._history.add("not delivered", request_id)
+
+    async def tell(self, request_id: str, **request: object) -> None:
+        """Send a request that is no part of the history, and wait until it is acknowledged."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        stdin.write(json.dumps({"id": request_id, **request}).encode() + b"\n")
+        self._told.add(request_id)
+        while request_id in self._told and not self._reader.done():
+            self._news.clear()
+            await self._news.wait()
 
     async def acknowledged(self, request_ids: set[str], *, seconds_max: float) -> bool:
         """Wait until all of these are acknowledged; False when the process ended or the time ran out before."""
@@ -82,7 +113,7 @@ class ProcessUnderTest:
             return None
 
     async def kill(self) -> None:
-        """SIGKILL, now."""
+        """SIGKILL, now. It ends a process that is stopped, too."""
         if self._process.returncode is None:
             os.kill(self._process.pid, signal.SIGKILL)
         self._history.add("killed", str(self._process.pid))
@@ -96,6 +127,8 @@ class ProcessUnderTest:
             answer: dict[str, str] = json.loads(line)
             if answer["id"] == "ready":
                 self._ready.set()
+            elif answer["id"] in self._told:
+                self._told.discard(answer["id"])
             else:
                 self._acknowledged.add(answer["id"])
                 self._history.add("acknowledged", answer["id"], answer.get("result", ""))

@@ -42,6 +42,8 @@ TABLES: Final = (
     "effect",
     "effect_content",
     "attempt",
+    "receipt",
+    "suppression",
     "anomaly",
 )
 """The tables that changes write to."""

@@ -12,7 +12,9 @@ from duly.messages.catalog import Catalog
 from duly.messages.codec import Codec
 from duly.messages.message import Effect, Message
 from duly.messages.outcomes import EffectOutcome
+from duly.ports.attachments import AttachmentKeeper
 from duly.ports.outcomes import Hearers
+from duly.ports.templates import TemplateKeeper
 from duly.work.aggregate_type import AggregateType
 from duly.work.module import HandlerKind
 from duly.work.scope import Scope
@@ -67,6 +69,8 @@ class Routes:
         subscribers: Mapping[type[Message], tuple[Handler, ...]],
         aggregates: Mapping[type[Aggregate], AggregateType[Any]],
         ways: Ways,
+        templates: TemplateKeeper | None,
+        attachments: AttachmentKeeper | None,
     ) -> None:
         self.catalog = catalog
         self.commands = commands
@@ -76,6 +80,8 @@ class Routes:
         self._publishers = publishers
         self._subscribers = subscribers
         self.ways = ways
+        self.templates = templates
+        self.attachments = attachments
         self.recipient_hash_key = ""
         self._numbers: dict[str, int] = {}
 

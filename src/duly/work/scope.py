@@ -12,8 +12,10 @@ from duly.domain.aggregate import Aggregate
 from duly.messages.catalog import Catalog
 from duly.messages.envelope import Envelope
 from duly.messages.message import Effect
+from duly.ports.attachments import AttachmentKeeper
 from duly.ports.change import Intent
 from duly.ports.store import OpenTransaction, Reading
+from duly.ports.templates import TemplateKeeper
 from duly.work.aggregate_type import AggregateType
 from duly.work.sending import Way
 
@@ -58,6 +60,14 @@ class Scope(Protocol):
     @property
     def catalog(self) -> Catalog:
         """All message types of the application."""
+
+    @property
+    def templates(self) -> TemplateKeeper:
+        """The application's keeper of templates."""
+
+    @property
+    def attachments(self) -> AttachmentKeeper:
+        """The application's keeper of attachments."""
 
     def handling(self) -> Handling:
         """The call under way. Raises `ScopeClosed` when there is none."""

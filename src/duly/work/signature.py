@@ -12,6 +12,7 @@ from duly.domain.aggregate import Aggregate
 from duly.messages.message import Effect, Message
 from duly.messages.outcomes import EffectOutcome
 from duly.work.aggregate_type import AggregateType
+from duly.work.attachments import Attachments
 from duly.work.context import Context
 from duly.work.effect_requests import Effects
 from duly.work.module import Definition, HandlerKind
@@ -19,14 +20,15 @@ from duly.work.repository import Repository
 from duly.work.routes import Call
 from duly.work.scope import Scope
 from duly.work.sql import Reader, Sql
+from duly.work.templates import Templates
 
 Supply: TypeAlias = Callable[[Scope], object]
 """Makes the argument of one parameter."""
 
 ALLOWED: dict[HandlerKind, tuple[type, ...]] = {
-    HandlerKind.COMMAND: (Repository, Effects, Sql, Context),
-    HandlerKind.IN_TRANSACTION: (Repository, Effects, Sql, Context),
-    HandlerKind.AFTER_COMMIT: (Repository, Effects, Sql, Context),
+    HandlerKind.COMMAND: (Repository, Effects, Templates, Attachments, Sql, Context),
+    HandlerKind.IN_TRANSACTION: (Repository, Effects, Templates, Attachments, Sql, Context),
+    HandlerKind.AFTER_COMMIT: (Repository, Effects, Templates, Attachments, Sql, Context),
     HandlerKind.QUERY: (Repository, Reader, Context),
     HandlerKind.PUBLISHES: (),
 }
@@ -145,6 +147,8 @@ def _repository(aggregate_type: AggregateType[Any]) -> Supply:
 
 _SUPPLIES: dict[type, Supply] = {
     Effects: Effects,
+    Templates: Templates,
+    Attachments: Attachments,
     Sql: Sql,
     Context: context_of,
     Reader: lambda scope: Reader(scope.store),

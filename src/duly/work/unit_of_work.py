@@ -16,8 +16,10 @@ from duly.messages.catalog import Catalog
 from duly.messages.envelope import CASCADE_DEPTH_MAX, MESSAGES_PER_COMMAND_MAX, Envelope, Kind
 from duly.messages.identity import bucket_of, derived_id, lane_of
 from duly.messages.message import DomainEvent, Effect, Message, PublicEvent
+from duly.ports.attachments import AttachmentKeeper
 from duly.ports.change import Change, Delivered, Done, InboxWrite, Intent, Promise, Verdict
 from duly.ports.store import Committing, OpenTransaction
+from duly.ports.templates import TemplateKeeper
 from duly.telemetry import current_trace
 from duly.work.aggregate_type import AggregateType
 from duly.work.identity_map import DocumentChanges, IdentityMap, Tracked
@@ -205,6 +207,18 @@ class UnitOfWork:
     def way(self, effect: type[Effect]) -> Way:
         """How a type of effect goes out for this tenant. Raises `NoGateway`."""
         return self._routes.ways.way(effect, self.tenant)
+
+    @property
+    def templates(self) -> TemplateKeeper:
+        """The application's keeper of templates."""
+        assert self._routes.templates is not None, "the wiring refuses a handler that asks for templates without any"
+        return self._routes.templates
+
+    @property
+    def attachments(self) -> AttachmentKeeper:
+        """The application's keeper of attachments."""
+        assert self._routes.attachments is not None, "the wiring refuses a handler that asks for them without a keeper"
+        return self._routes.attachments
 
     @property
     def recipient_hash_key(self) -> str:

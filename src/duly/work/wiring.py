@@ -16,14 +16,18 @@ from duly.messages.fields import field_names
 from duly.messages.message import Command, DomainEvent, Message, PublicEvent, Query
 from duly.messages.outcomes import EffectOutcome
 from duly.messages.storable import storage_mistakes
+from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Gateway
+from duly.ports.templates import TemplateKeeper
 from duly.work.aggregate_type import AggregateType
+from duly.work.attachments import Attachments
 from duly.work.context import HandlerCall, Middleware
 from duly.work.module import Definition, HandlerKind, Module
 from duly.work.routes import Call, CommandRoute, Handler, Publisher, Routes
 from duly.work.scope import Scope
 from duly.work.sending import Sending, Ways, resolve_ways
 from duly.work.signature import Signature, SignatureMistake, compile_call, context_of, read_signature
+from duly.work.templates import Templates
 
 _HEARS: dict[HandlerKind, tuple[type[Message], ...]] = {
     HandlerKind.COMMAND: (Command,),
@@ -41,9 +45,11 @@ def compile_routes(
     *,
     sendings: Sequence[Sending] = (),
     replay: timedelta = timedelta(),
+    templates: TemplateKeeper | None = None,
+    attachments: AttachmentKeeper | None = None,
 ) -> Routes:
     """The routes of an application. Raises `ConfigurationError` with everything that is wrong."""
-    return _Wiring(modules, gateways, middleware, sendings, replay).compile()
+    return _Wiring(modules, gateways, middleware, sendings, replay, templates, attachments).compile()
 
 
 class _Wiring:
@@ -54,7 +60,11 @@ class _Wiring:
         middleware: Sequence[Middleware],
         sendings: Sequence[Sending],
         replay: timedelta,
+        templates: TemplateKeeper | None,
+        attachments: AttachmentKeeper | None,
     ) -> None:
+        self.templates = templates
+        self.attachments = attachments
         self.sendings = sendings
         self.replay = replay
         self.modules = modules
@@ -77,6 +87,7 @@ class _Wiring:
         ways, mistakes = resolve_ways(self.gateways, self.sendings, replay=self.replay)
         self.mistakes += mistakes
         self._check_outcomes(ways)
+        self._check_keepers()
         for module in self.modules:
             for cls in module.messages:
                 if issubclass(cls, Command) and cls not in commands:
@@ -95,6 +106,8 @@ class _Wiring:
             subscribers=self._handlers(HandlerKind.AFTER_COMMIT),
             aggregates=self.aggregates,
             ways=ways,
+            templates=self.templates,
+            attachments=self.attachments,
         )
 
     # Reading what is there.
@@ -242,6 +255,16 @@ class _Wiring:
                     f"Handler {definition.name} hears what became of {signature.about.__qualname__}, which no gateway "
                     "takes. Give its gateway to Duly(gateways=[…])."
                 )
+
+    def _check_keepers(self) -> None:
+        keepers = {Templates: (self.templates, "templates"), Attachments: (self.attachments, "attachments")}
+        for definition, signature in self.read:
+            for cls, (keeper, name) in keepers.items():
+                if cls in signature.others.values() and keeper is None:
+                    self.mistakes.append(
+                        f"Handler {definition.name} asks for {cls.__name__}, but nobody keeps any. Say who does: "
+                        f"Duly({name}=…)."
+                    )
 
     def _results(self, kind: HandlerKind) -> dict[type[Message], CommandRoute]:
         found: dict[type[Message], CommandRoute] = {}

@@ -16,6 +16,7 @@ from duly import (
     EffectView,
     Gateway,
     HandlerCall,
+    Keeps,
     Link,
     Module,
     NotSent,

@@ -166,6 +166,7 @@ CREATE TABLE duly.effect (
     delivery         text,                               -- what receipts reported
     delivery_ms      bigint,
     confirm_by_ms    bigint,                            -- when reports stop to be expected
+    reported         integer NOT NULL DEFAULT 0,         -- whether receipts wait for its attempt to end
     handler          text NOT NULL,
     chain            text NOT NULL,
     trace            text,
@@ -185,14 +186,14 @@ CREATE TABLE duly.effect (
 CREATE INDEX effect_page ON duly.effect (tenant, requested_ms, no);
 CREATE INDEX effect_channel ON duly.effect (tenant, channel, requested_ms, no);
 CREATE INDEX effect_state ON duly.effect (tenant, state, requested_ms, no) WHERE state <> 'accepted';
-CREATE INDEX effect_reference ON duly.effect (tenant, reference) WHERE reference IS NOT NULL;
-CREATE INDEX effect_correlation ON duly.effect (tenant, correlation);
+CREATE INDEX effect_reference ON duly.effect (tenant, reference, requested_ms, no) WHERE reference IS NOT NULL;
+CREATE INDEX effect_correlation ON duly.effect (tenant, correlation, requested_ms, no);
 CREATE INDEX effect_provider ON duly.effect (gateway, provider_id) WHERE provider_id IS NOT NULL;
 CREATE INDEX effect_due ON duly.effect (gateway, due_ms) WHERE due_ms IS NOT NULL;
 CREATE INDEX effect_turn ON duly.effect (gateway, urgent, tenant, due_ms, no)
     WHERE due_ms IS NOT NULL AND step = 'attempt';
 CREATE INDEX effect_look_up ON duly.effect (gateway, due_ms) WHERE due_ms IS NOT NULL AND step <> 'attempt';
-CREATE INDEX effect_held ON duly.effect (tenant, hold) WHERE hold <> '';
+CREATE INDEX effect_held ON duly.effect (hold, tenant) WHERE hold <> '';
 CREATE INDEX effect_lease ON duly.effect (lease_ms) WHERE lease_ms IS NOT NULL;
 CREATE INDEX effect_token ON duly.effect (token) WHERE token IS NOT NULL;
 CREATE INDEX effect_expiry ON duly.effect (expires_ms)
@@ -209,6 +210,8 @@ CREATE TABLE duly.effect_key (
 CREATE TABLE duly.effect_content (
     effect_id    text COLLATE "C" NOT NULL PRIMARY KEY,
     tenant       text COLLATE "C" NOT NULL,
+    channel      text COLLATE "C" NOT NULL,
+    requested_ms bigint NOT NULL,                    -- the effect's: old ones are found by it
     subject      text COLLATE "C" NOT NULL,
     recipient    text COLLATE "C" NOT NULL,
     recipient_hash text COLLATE "C" NOT NULL,
@@ -219,6 +222,7 @@ CREATE TABLE duly.effect_content (
 );
 CREATE INDEX effect_content_subject ON duly.effect_content (tenant, subject);
 CREATE INDEX effect_content_recipient ON duly.effect_content (tenant, recipient);
+CREATE INDEX effect_content_age ON duly.effect_content (tenant, channel, requested_ms, effect_id);
 
 -- Append-only: a row is written before the call, its outcome once after it.
 CREATE TABLE duly.attempt (
@@ -237,6 +241,8 @@ CREATE TABLE duly.attempt (
     provider_id        text COLLATE "C",
     PRIMARY KEY (effect_id, number)
 );
+-- Ids that their effects do not have: what stale workers learned.
+CREATE INDEX attempt_provider ON duly.attempt (provider_id) WHERE provider_id IS NOT NULL AND outcome <> 'accepted';
 
 -- Look-ups at the provider.
 CREATE TABLE duly.look_up (
@@ -250,7 +256,8 @@ CREATE TABLE duly.look_up (
     PRIMARY KEY (effect_id, number)
 );
 
--- What providers reported, verified. effect_id NULL: nobody knows yet what it is about. applied_ms NULL: not yet.
+-- What providers reported, verified. effect_id NULL: nobody knows yet what it is about. applied_ms NULL: not yet; then
+-- due_ms is when it is tried again, until it is given up.
 CREATE TABLE duly.receipt (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     gateway     text COLLATE "C" NOT NULL,
@@ -264,11 +271,14 @@ CREATE TABLE duly.receipt (
     suppresses  text NOT NULL,
     occurred_ms bigint,
     received_ms bigint NOT NULL,
+    closes_ms   bigint,                                  -- when further reports stop to be expected
+    due_ms      bigint,
     applied_ms  bigint,
     UNIQUE (gateway, dedupe)
 );
 CREATE INDEX receipt_effect ON duly.receipt (effect_id) WHERE effect_id IS NOT NULL;
 CREATE INDEX receipt_waiting ON duly.receipt (gateway, provider_id) WHERE applied_ms IS NULL;
+CREATE INDEX receipt_due ON duly.receipt (due_ms) WHERE due_ms IS NOT NULL;
 
 -- Whom a tenant's messages no longer go to. Only a keyed hash of the address: it survives the person's erasure.
 CREATE TABLE duly.suppression (
@@ -602,8 +612,10 @@ BEGIN
             RETURNING id
         )
         -- DO NOTHING again: of two requests of one effect in one change, the first stands.
-        INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, recipient_hash, summary, content_type, body, attachments)
-        SELECT i.id, unit_tenant, i.subject, i.recipient, i.recipient_hash, i.summary, i.content_type, i.body, i.attachments
+        INSERT INTO duly.effect_content (effect_id, tenant, channel, requested_ms, subject, recipient, recipient_hash,
+                                         summary, content_type, body, attachments)
+        SELECT i.id, unit_tenant, i.channel, now_at, i.subject, i.recipient, i.recipient_hash, i.summary, i.content_type,
+               i.body, i.attachments
           FROM unnest(intents) WITH ORDINALITY AS i (id, type, channel, gateway, policy, key, digest, reference, correlation,
                                                      destination, urgent, barred, state, at_ms, after_ms, expires_at_ms,
                                                      expires_after_ms, handler, chain, trace, subject, recipient,

@@ -159,6 +159,7 @@ CREATE TABLE duly_effect (
     delivery         TEXT,                               -- what receipts reported
     delivery_ms      INTEGER,
     confirm_by_ms    INTEGER,                            -- when reports stop to be expected
+    reported         INTEGER NOT NULL DEFAULT 0,         -- whether receipts wait for its attempt to end
     handler          TEXT NOT NULL,
     chain            TEXT NOT NULL,
     trace            TEXT,
@@ -178,14 +179,14 @@ CREATE TABLE duly_effect (
 CREATE INDEX duly_effect_page ON duly_effect (tenant, requested_ms, no);
 CREATE INDEX duly_effect_channel ON duly_effect (tenant, channel, requested_ms, no);
 CREATE INDEX duly_effect_state ON duly_effect (tenant, state, requested_ms, no) WHERE state <> 'accepted';
-CREATE INDEX duly_effect_reference ON duly_effect (tenant, reference) WHERE reference IS NOT NULL;
-CREATE INDEX duly_effect_correlation ON duly_effect (tenant, correlation);
+CREATE INDEX duly_effect_reference ON duly_effect (tenant, reference, requested_ms, no) WHERE reference IS NOT NULL;
+CREATE INDEX duly_effect_correlation ON duly_effect (tenant, correlation, requested_ms, no);
 CREATE INDEX duly_effect_provider ON duly_effect (gateway, provider_id) WHERE provider_id IS NOT NULL;
 CREATE INDEX duly_effect_due ON duly_effect (gateway, due_ms) WHERE due_ms IS NOT NULL;
 CREATE INDEX duly_effect_turn ON duly_effect (gateway, urgent, tenant, due_ms, no)
     WHERE due_ms IS NOT NULL AND step = 'attempt';
 CREATE INDEX duly_effect_look_up ON duly_effect (gateway, due_ms) WHERE due_ms IS NOT NULL AND step <> 'attempt';
-CREATE INDEX duly_effect_held ON duly_effect (tenant, hold) WHERE hold <> '';
+CREATE INDEX duly_effect_held ON duly_effect (hold, tenant) WHERE hold <> '';
 CREATE INDEX duly_effect_lease ON duly_effect (lease_ms) WHERE lease_ms IS NOT NULL;
 CREATE INDEX duly_effect_token ON duly_effect (token) WHERE token IS NOT NULL;
 CREATE INDEX duly_effect_expiry ON duly_effect (expires_ms)
@@ -202,6 +203,8 @@ CREATE TABLE duly_effect_key (
 CREATE TABLE duly_effect_content (
     effect_id    TEXT NOT NULL PRIMARY KEY,
     tenant       TEXT NOT NULL,
+    channel      TEXT NOT NULL,
+    requested_ms INTEGER NOT NULL,                   -- the effect's: old ones are found by it
     subject      TEXT NOT NULL,
     recipient    TEXT NOT NULL,
     recipient_hash TEXT NOT NULL,
@@ -212,6 +215,7 @@ CREATE TABLE duly_effect_content (
 ) WITHOUT ROWID;
 CREATE INDEX duly_effect_content_subject ON duly_effect_content (tenant, subject);
 CREATE INDEX duly_effect_content_recipient ON duly_effect_content (tenant, recipient);
+CREATE INDEX duly_effect_content_age ON duly_effect_content (tenant, channel, requested_ms, effect_id);
 
 -- Append-only: a row is written before the call, its outcome once after it.
 CREATE TABLE duly_attempt (
@@ -230,6 +234,9 @@ CREATE TABLE duly_attempt (
     provider_id        TEXT,
     PRIMARY KEY (effect_id, number)
 ) WITHOUT ROWID;
+-- Ids that their effects do not have: what stale workers learned.
+CREATE INDEX duly_attempt_provider ON duly_attempt (provider_id)
+    WHERE provider_id IS NOT NULL AND outcome <> 'accepted';
 
 -- Look-ups at the provider.
 CREATE TABLE duly_look_up (
@@ -243,7 +250,8 @@ CREATE TABLE duly_look_up (
     PRIMARY KEY (effect_id, number)
 ) WITHOUT ROWID;
 
--- What providers reported, verified. effect_id NULL: nobody knows yet what it is about. applied_ms NULL: not yet.
+-- What providers reported, verified. effect_id NULL: nobody knows yet what it is about. applied_ms NULL: not yet; then
+-- due_ms is when it is tried again, until it is given up.
 CREATE TABLE duly_receipt (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     gateway     TEXT NOT NULL,
@@ -257,11 +265,14 @@ CREATE TABLE duly_receipt (
     suppresses  TEXT NOT NULL,
     occurred_ms INTEGER,
     received_ms INTEGER NOT NULL,
+    closes_ms   INTEGER,                                 -- when further reports stop to be expected
+    due_ms      INTEGER,
     applied_ms  INTEGER,
     UNIQUE (gateway, dedupe)
 );
 CREATE INDEX duly_receipt_effect ON duly_receipt (effect_id) WHERE effect_id IS NOT NULL;
 CREATE INDEX duly_receipt_waiting ON duly_receipt (gateway, provider_id) WHERE applied_ms IS NULL;
+CREATE INDEX duly_receipt_due ON duly_receipt (due_ms) WHERE due_ms IS NOT NULL;
 
 -- Whom a tenant's messages no longer go to. Only a keyed hash of the address: it survives the person's erasure.
 CREATE TABLE duly_suppression (

@@ -184,6 +184,7 @@ class GatewayCandidate(msgspec.Struct, frozen=True, kw_only=True):
             number=number,
             prepared=prepared,
             requested_at=REQUESTED_AT,
+            started_at=datetime.now(UTC),
             files=self.files,
         )
 

@@ -28,7 +28,10 @@ class Sitting:
     async def observe(self, mood: Mood) -> Observation:
         """One call in *mood*."""
         if mood.name not in self._observed:
-            self._observed[mood.name] = await observe(self.candidate, mood)
+            # Those that only the gateway's time limit ends are waited for together.
+            moods = [one for one in self.candidate.moods if one.is_endless] if mood.is_endless else [mood]
+            for observed in await observe(self.candidate, *moods):
+                self._observed[observed.mood.name] = observed
         return self._observed[mood.name]
 
     async def observe_all(self) -> list[Observation]:

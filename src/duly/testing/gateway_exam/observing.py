@@ -74,13 +74,17 @@ async def seated(
             await gateway.close()
 
 
-async def observe(candidate: GatewayCandidate, mood: Mood) -> Observation:
-    """Make one call in *mood*."""
+async def observe(candidate: GatewayCandidate, *moods: Mood) -> list[Observation]:
+    """Make one call in each of *moods*, all at once."""
     with _logged() as lines:
-        async with seated(candidate, mood) as (gateway, provider):
-            call = candidate.call(gateway, is_large=mood.is_large)
-            ended = await bounded_call(gateway, call)
-            gateway_shown = f"{gateway!r} {gateway}"
+        return await asyncio.gather(*(_observe(candidate, mood, lines) for mood in moods))
+
+
+async def _observe(candidate: GatewayCandidate, mood: Mood, lines: list[str]) -> Observation:
+    async with seated(candidate, mood) as (gateway, provider):
+        call = candidate.call(gateway, is_large=mood.is_large)
+        ended = await bounded_call(gateway, call)
+        gateway_shown = f"{gateway!r} {gateway}"
     tally = provider.tally
     requests = tally.requests
     if mood.does is Does.DROP_UNREAD or mood.at is not Phase.DOT:
