@@ -4,7 +4,10 @@ Everything that an application needs is here; gateways are in `duly.gateways`, t
 """
 
 from duly.domain.aggregate import Aggregate, Entity, Value
+from duly.effects.erasing import Erased
 from duly.effects.operations import Operations
+from duly.effects.retention import Swept
+from duly.effects.suppressions import SuppressionList
 from duly.effects.tenant_view import TenantLedger
 from duly.errors import (
     AggregateExists,
@@ -61,11 +64,13 @@ from duly.ports.gateway import (
     TakesReceipts,
     Unclear,
 )
+from duly.ports.keeping import Pause, Suppression
 from duly.ports.ledger import OpenBreaker
-from duly.ports.ledger_view import Anomaly, AttemptView, EffectView
-from duly.ports.secret import Secret
+from duly.ports.ledger_view import Anomaly, AttemptView, AuditRow, EffectFilter, EffectPage, EffectView, LookUpView
 from duly.ports.operations import Carried, Operated, Plan, Refused, Verb, Verdict
+from duly.ports.secret import Secret
 from duly.ports.store import Parked
+from duly.ports.templates import MailText
 from duly.runtime.application import Duly
 from duly.runtime.settings import Settings
 from duly.states.allowance import Rate
@@ -74,13 +79,16 @@ from duly.states.breaker import BreakerTerms
 from duly.states.delivery import Delivery, Engagement
 from duly.states.effect import Dispatch
 from duly.states.policy import IdempotencyKey, Keeps, LookUp, Policy, ReceiptWindow
+from duly.states.retention import Retention
 from duly.states.retry import RetrySchedule
+from duly.work.attachments import Attachments
 from duly.work.context import Context, HandlerCall, Middleware, Proceed
 from duly.work.effect_requests import Effects
 from duly.work.module import HandlerKind, Module
 from duly.work.repository import Repository
 from duly.work.sending import Sending
 from duly.work.sql import Reader, Sql
+from duly.work.templates import Templates
 
 __all__ = [
     "Accepted",
@@ -89,7 +97,9 @@ __all__ = [
     "AggregateNotFound",
     "Anomaly",
     "AttachmentRef",
+    "Attachments",
     "AttemptView",
+    "AuditRow",
     "BreakerTerms",
     "Call",
     "Carried",
@@ -110,11 +120,13 @@ __all__ = [
     "EffectEngaged",
     "EffectExpired",
     "EffectFailed",
+    "EffectFilter",
     "EffectHeld",
     "EffectMoved",
     "EffectNotFound",
     "EffectOutcome",
     "EffectOutcomeUnknown",
+    "EffectPage",
     "EffectRead",
     "EffectSuppressed",
     "EffectUnconfirmed",
@@ -125,6 +137,7 @@ __all__ = [
     "EmailAddress",
     "Engagement",
     "Entity",
+    "Erased",
     "Fault",
     "Found",
     "Gateway",
@@ -142,7 +155,9 @@ __all__ = [
     "Link",
     "LookUp",
     "LookUpAnswer",
+    "LookUpView",
     "LooksUp",
+    "MailText",
     "Middleware",
     "Module",
     "NotQuiet",
@@ -153,6 +168,7 @@ __all__ = [
     "Operations",
     "Outcome",
     "Parked",
+    "Pause",
     "Personal",
     "PhoneNumber",
     "Plan",
@@ -168,6 +184,7 @@ __all__ = [
     "ReceiptWindow",
     "Refused",
     "Repository",
+    "Retention",
     "RetrySchedule",
     "RuleBroken",
     "Secret",
@@ -176,7 +193,11 @@ __all__ = [
     "Sms",
     "Sql",
     "StoreError",
+    "Suppression",
+    "SuppressionList",
+    "Swept",
     "TakesReceipts",
+    "Templates",
     "TenantLedger",
     "TooManyFound",
     "Unclear",
@@ -184,10 +205,10 @@ __all__ = [
     "UniqueViolation",
     "Unknown",
     "Value",
+    "Verb",
+    "Verdict",
     "Webhook",
     "WebhookEndpoint",
     "WebhookEndpoints",
-    "Verb",
-    "Verdict",
     "parse_message",
 ]

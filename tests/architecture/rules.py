@@ -16,8 +16,8 @@ PURE: Final = ("duly/messages/", "duly/domain/", "duly/states/", "duly/ports/", 
 PURE_MODULES: Final = tuple(f"{place.removesuffix('/').removesuffix('.py').replace('/', '.')}." for place in PURE)
 # fmt: off
 PURE_IMPORTS: Final = frozenset({
-    "__future__", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib", "hmac",
-    "itertools", "math", "msgspec", "re", "types", "typing", "typing_extensions", "uuid",
+    "__future__", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib",
+    "hmac", "itertools", "math", "msgspec", "re", "types", "typing", "typing_extensions", "uuid",
 })
 # fmt: on
 """What the pure core may import beside itself. All of it computes; none of it looks at the world."""

@@ -110,14 +110,14 @@ WALK: Final = [
     "duly.work.unit_of_work:UnitOfWork.intend",
     "duly.stores.commit_script:_write_intent",
     # Leaving the building. Act III: the attempt is on disk before the call.
-    "duly.stores.ledger_scripts:claim_script",
+    "duly.stores.turn_script:claim_script",
     "duly.effects.sender:Sender._attempt",
     "duly.gateways.recording:RecordingGateway.call",
     "duly.states.effect:after_attempt",
-    "duly.stores.ledger_scripts:end_attempts_script",
+    "duly.stores.attempt_ends:_attempt_record",
     # The tenant looks.
     "duly.effects.tenant_view:TenantLedger.effects",
-    "duly.stores.ledger_scripts:effects_script",
+    "duly.stores.view_scripts:effects_script",
 ]
 # fmt: on
 

@@ -18,7 +18,8 @@ from duly.stores.sqlite import SqliteStore
 from duly.testing.postgres_server import PostgresServer
 from duly.testing.store_exam import TABLES, Candidate, ExaminedStore
 
-EMPTIED = ", ".join(f"duly.{table}" for table in (*TABLES, "worker", "subscriber", "module_table"))
+OF_TENANTS = ("effect_key", "look_up", "receipt", "suppression", "pause", "breaker", "allowance", "audit")
+EMPTIED = ", ".join(f"duly.{table}" for table in (*TABLES, *OF_TENANTS, "worker", "subscriber", "module_table"))
 
 Another = Callable[[], Awaitable[ExaminedStore]]
 

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from duly.ports.change import Done
-from duly.ports.ledger import EffectView
+from duly.ports.ledger_view import EffectView
 from duly.states.attempt import Origin
-from duly.states.effect import Dispatch
+from duly.states.effect import Dispatch, Step
+from duly.states.policy import Policy
 from duly.testing.store_exam import (
     GATEWAY,
     LEASE,
@@ -58,6 +59,7 @@ async def test_an_intent_is_seen_by_its_tenant_with_every_field(store: ExaminedS
         type="duly.sms",
         channel="sms",
         gateway=GATEWAY,
+        policy=Policy.AT_MOST_ONCE,
         recipient="+491",
         summary="We have",
         state=Dispatch.REQUESTED,
@@ -67,7 +69,9 @@ async def test_an_intent_is_seen_by_its_tenant_with_every_field(store: ExaminedS
         chain=one.chain,
         requested_at=view.requested_at,
         changed_at=view.requested_at,
-        next_attempt_at=None,
+        next_step=Step.ATTEMPT,
+        next_step_at=view.requested_at,
+        next_attempt_at=view.requested_at,
         attempts=(),
     )
 

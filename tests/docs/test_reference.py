@@ -26,7 +26,7 @@ from duly.gateways.recording import RecordingGateway
 from duly.gateways.smtp import SmtpGateway
 from duly.gateways.twilio import TwilioSms
 from duly.ports.gateway import Call, Prepared
-from duly.ports.ledger import Anomaly
+from duly.ports.ledger_view import Anomaly
 from duly.ports.store import Parked
 from duly.runtime.settings import Settings
 from duly.states import effect

@@ -66,11 +66,11 @@ class Bill(Effect):
     order_id: str
 
 
-class Order(Aggregate):
+class Order(Aggregate, name="shop.Order"):
     pass
 
 
-class Tally(Aggregate):
+class Tally(Aggregate, name="shop.Tally"):
     count: int = 0
 
 
@@ -82,15 +82,14 @@ async def place_order(command: PlaceOrder, orders: Repository[Order], effects: E
     order = Order(id=command.order_id)
     order.record(OrderPlaced(order_id=order.id))
     orders.add(order)
+    effects.request(Bill(order_id=order.id), reference=order.id)
     if command.refused:
-        effects.request(Bill(order_id=order.id), reference=order.id)
         raise RuleBroken("never mind")
     return order.id
 
 
 @shop.after_commit
-async def bill(event: OrderPlaced, effects: Effects, tallies: Repository[Tally]) -> None:
-    effects.request(Bill(order_id=event.order_id), reference=event.order_id)
+async def count_order(event: OrderPlaced, tallies: Repository[Tally]) -> None:
     tally = await tallies.find(event.order_id)
     if tally is None:
         tally = Tally(id=event.order_id)

@@ -15,16 +15,12 @@ from unittest.mock import patch
 import msgspec
 
 from duly.effects import breakers, sender, senders
-from duly.messages.message import Effect
 from duly.ports.change import Change, Intent
 from duly.ports.ledger import Claimed, Ended
 from duly.ports.outcomes import Hearers
 from duly.states.effect import Dispatch, Settled, after_attempt
-from duly.states.policy import Policy
 from duly.stores import attempt_ends, turn_script
 from duly.stores.script import Script, Statement
-from duly.stores.sql_store import SqlStore
-from duly.work.effect_requests import Effects
 from duly.work.unit_of_work import UnitOfWork
 
 Bug: TypeAlias = Callable[[ExitStack], None]

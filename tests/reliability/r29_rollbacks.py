@@ -110,8 +110,8 @@ async def write_again(event: Asked, effects: Effects) -> None:
 async def _visit_from_elsewhere() -> None:
     """Another process changes the aggregate, between each reading and its commit."""
     store = _stores["elsewhere"]
-    hot = await store.document("acme", Desk.__duly_name__, "hot")
-    write = DocumentWrite(type=hot.type, id="hot", expected=hot.version, schema=hot.schema, body=hot.body)
+    hot = await store.document("acme", Desk.__duly__.name, "hot")
+    write = DocumentWrite(type=Desk.__duly__.name, id="hot", expected=hot.version, schema=hot.schema, body=hot.body)
     await store.commit(Change(tenant="acme", documents=(write,)))
 
 

@@ -19,7 +19,6 @@ from duly import (
     EffectAccepted,
     EffectFailed,
     Effects,
-    EffectView,
     IdempotencyKey,
     Keeps,
     Module,
@@ -42,7 +41,7 @@ from duly.errors import EffectMoved, EffectNotFound, InvalidInput
 from duly.gateways.recording import RecordingGateway
 from duly.ports.ledger_view import AuditRow, EffectFilter
 from duly.ports.operations import BULK_EFFECTS_MAX, EFFECTS_PER_BATCH_MAX, Aim, Counted, Operation, OperationsWritten
-from duly.states.attempt import Accepted, Fault, Origin
+from duly.states.attempt import Fault, Origin
 from tests.scenarios.running import Running, Start, durable, quick_settings
 
 PHONE = "+4915123456789"
@@ -167,9 +166,7 @@ async def test_what_a_person_settles_is_heard_by_the_domain_at_once(start: Start
     await hand.settle(one, Verdict.NOT_SENT, reason="not in the provider's list")
     await hand.settle(two, Verdict.ACCEPTED, reason="in the provider's list", provider_id="SM2")
     await running.quiet()
-    assert sorted(heard) == sorted(
-        [(one, "a person settled it as not sent: not in the provider's list"), (two, "SM2")]
-    )
+    assert sorted(heard) == sorted([(one, "a person settled it as not sent: not in the provider's list"), (two, "SM2")])
     (row,) = await hand.audit(two)
     assert (row.verb, row.by, row.reason) == ("settle", "anna@example.com", "in the provider's list")
 
@@ -216,9 +213,7 @@ async def test_an_order_wakes_the_sender_of_this_process(start: Start) -> None:
 
 
 async def test_a_retry_against_the_policy_is_marked_and_makes_no_other_attempt_follow(start: Start) -> None:
-    running, hand, (effect_id,) = await sent(start, gateway := sms(LOST, LOST), waits=[])if False else await sent(
-        start, gateway := sms(LOST, LOST, waits=[timedelta()] * 5)
-    )
+    running, hand, (effect_id,) = await sent(start, gateway := sms(LOST, LOST, waits=[timedelta()] * 5))
     await hand.retry(effect_id, reason="they have lost it")
     await running.quiet()
     view = await running.app.ledger("acme").effect(effect_id)
@@ -242,7 +237,7 @@ async def test_a_spent_schedule_refuses_no_order_and_is_not_begun_anew_by_one(st
 
 
 async def test_an_order_takes_the_place_of_a_scheduled_attempt(start: Start) -> None:
-    gateway = sms(BUSY, BUSY, waits=[HOUR * 1_000])
+    gateway = sms(BUSY, BUSY, waits=[HOUR * 300])
     running, hand, (effect_id,) = await sent(start, gateway)
     assert await state_of(running, effect_id) is Dispatch.QUEUED
     await hand.retry(effect_id, reason="they are back")
@@ -267,9 +262,7 @@ async def test_what_is_sent_again_names_the_old_one_and_has_a_key_of_its_own(sta
     running, hand, (effect_id,) = await sent(start, gateway := sms(REFUSED))
     operated = await hand.resend(effect_id, reason="the number is right now")
     await running.quiet()
-    old, new = (await running.app.ledger("acme").effect(one) for one in (effect_id, operated.resent_as or "")) if False else [
-        await running.app.ledger("acme").effect(one) for one in (effect_id, operated.resent_as or "")
-    ]
+    old, new = [await running.app.ledger("acme").effect(one) for one in (effect_id, operated.resent_as or "")]
     assert (old.state, new.state, new.resend_of) == (Dispatch.FAILED, Dispatch.ACCEPTED, effect_id)
     first, second = gateway.calls
     assert first.prepared == second.prepared
@@ -322,7 +315,7 @@ async def test_a_plan_counts_first_and_is_carried_out_on_exactly_what_it_counted
     assert plan.oldest == plan.newest
     assert len(gateway.calls) == 4
     await hand.resend(ids[1], reason="this one first")
-    gateway._script.append(REFUSED)  # noqa: SLF001
+    gateway._script.append(REFUSED)
     (later,) = await running.app.execute(Text(texts=["e"]), tenant="acme")
     await running.quiet()
     carried = await hand.carry_out(plan, reason="the number plan was wrong")
@@ -390,15 +383,11 @@ async def test_sending_many_again_names_their_states(start: Start) -> None:
 class CrowdedStore:
     """A store in which more effects match than one plan may count."""
 
-    async def operate(
-        self, operation: Operation, aims: Sequence[Aim], keeps: Mapping[str, Keeps]
-    ) -> OperationsWritten:
+    async def operate(self, operation: Operation, aims: Sequence[Aim], keeps: Mapping[str, Keeps]) -> OperationsWritten:
         raise AssertionError("nothing is done by counting")
 
     async def count_for(self, tenant: str, verb: Verb, wanted: EffectFilter, rows_max: int) -> list[Counted]:
-        one = Counted(
-            effect_id="e", moves=0, state=Dispatch.HELD, type="duly.sms", gateway="sms", requested_at=EPOCH
-        )
+        one = Counted(effect_id="e", moves=0, state=Dispatch.HELD, type="duly.sms", gateway="sms", requested_at=EPOCH)
         return [one] * rows_max
 
     async def audit(self, tenant: str, *, effect_id: str | None, rows_max: int) -> list[AuditRow]:
@@ -418,7 +407,3 @@ async def test_an_application_that_is_not_started_operates_on_nothing() -> None:
     app = Duly(modules=[desk], store="memory:", gateways=[sms()])
     with pytest.raises(Exception, match="not started"):
         app.operate("acme", by="anna")
-
-
-def told(view: EffectView) -> tuple[Dispatch, str]:
-    return view.state, view.reason

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
+from duly.effects.pauses import release_resumed
 from duly.effects.reconciler import Reconciler
 from duly.effects.sender import Sender
 from duly.effects.settings import SenderSettings
@@ -113,6 +114,7 @@ class Senders:
     async def _sweep(self) -> None:
         if await self._store.expire():
             self._on_promise()
+        await release_resumed(self._store, self._on_resumed)
         await self._join_receipts()
 
     async def _join_receipts(self) -> None:
@@ -123,6 +125,12 @@ class Senders:
                 self._on_promise()
             if not joined.has_more:
                 return
+
+    def _on_resumed(self, promised: bool, due: bool) -> None:
+        if promised:
+            self._on_promise()
+        if due:
+            self.wake()
 
     def _settle_lost(self, gateway: str, standing: Standing) -> Settled:
         """First it is unknown; then its policy says what follows, as after any unknown outcome."""

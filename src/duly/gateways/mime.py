@@ -63,7 +63,7 @@ def with_files(mail: bytes, files: Sequence[bytes]) -> bytes:
     boundary = BytesHeaderParser(policy=_POLICY).parsebytes(mail).get_boundary() or ""
     delimiter = b"\r\n--" + boundary.encode()
     head, content, *parts, end = mail.split(delimiter)
-    filled = [part + _base64(file) for part, file in zip(parts, files, strict=True)]
+    filled = [part + _encoded_lines(file) for part, file in zip(parts, files, strict=True)]
     return delimiter.join([head, content, *filled, end])
 
 
@@ -117,7 +117,7 @@ def _add_empty_parts(message: EmailMessage, attachments: tuple[AttachmentRef, ..
         message.add_attachment(b"", maintype=main_type, subtype=subtype, filename=name)
 
 
-def _base64(content: bytes) -> bytes:
+def _encoded_lines(content: bytes) -> bytes:
     encoded = b64encode(content)
     return b"\r\n".join(encoded[start : start + _BASE64_LINE] for start in range(0, len(encoded), _BASE64_LINE))
 

@@ -79,6 +79,7 @@ class RecordingGateway:
             summary=one_line(str(shown)),
             content_type="application/json",
             body=Codec(type(effect), effect.__duly__.name).encode_whole(effect),
+            attachments=getattr(effect, "attachments", ()),
         )
 
     async def open(self) -> None:

@@ -10,6 +10,7 @@ Rules
  5. `resend`: a new effect that names the old one, never while the old one may still go out by itself. What is unknown
     may arrive twice then, which must be said in so many words.
  6. `cancel`: what waits, and nothing else. `release`: what is held, unless its whole tenant is paused.
+ 7. Where a provider is known to be away, an attempt that a person orders asks at once whether it is back.
 """
 
 from __future__ import annotations
@@ -85,6 +86,11 @@ class Ordered(msgspec.Struct, frozen=True, kw_only=True):
     is_repeat: bool = False
     """This generation has been made before."""
     possible_duplicate: bool = False
+
+    @property
+    def is_due_now(self) -> bool:
+        """Whether an attempt of the effect itself was ordered."""
+        return self.settled is not None and self.settled.wait is not None
 
 
 class Declined(msgspec.Struct, frozen=True):

@@ -8,12 +8,16 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
+from duly.effects.erasing import Erased, Eraser
 from duly.effects.operations import EVERY_VERB, Operations
+from duly.effects.pauses import Pauses
+from duly.effects.receipts import ReceiptTaker
+from duly.effects.retention import RetentionSweep, Swept
+from duly.effects.suppressions import SuppressionList
 from duly.effects.tenant_view import TenantLedger
 from duly.errors import ConfigurationError, DulyError, NotQuiet
-from duly.messages.fields import Marker, marked_fields
 from duly.messages.identity import checked_tenant
-from duly.messages.message import Command, Message, Query
+from duly.messages.message import Command, Query
 from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Gateway
 from duly.ports.ledger import OpenBreaker
@@ -21,11 +25,12 @@ from duly.ports.operations import Verb
 from duly.ports.store import Parked, Store, Subscription
 from duly.ports.templates import TemplateKeeper
 from duly.runtime.observing import observe
+from duly.runtime.recipients import checks_at_the_door, missing_validators, recipient_as_written
 from duly.runtime.settings import Settings, settings_mistakes
 from duly.runtime.store_url import store_from_url
 from duly.runtime.worker import Worker
+from duly.states.retention import Retention, retention_mistakes
 from duly.transaction.command_bus import CommandBus, QueryBus
-from duly.transaction.door import FieldChecks
 from duly.work.contention import Contention
 from duly.work.context import Middleware
 from duly.work.module import Module
@@ -44,7 +49,7 @@ class Duly:
     without asking. *tenant* is the tenant of calls that name none. With ``worker=False`` this process only executes
     commands and queries, and another one (``duly worker``) keeps the promises. *sending* chooses gateways and policies
     for types of effects, also per tenant. *templates* and *attachments* are what handlers' `Templates` and
-    `Attachments` reach.
+    `Attachments` reach. *retention* says how long addresses, texts and whole effects are kept; for good without it.
 
     Raises `ConfigurationError` with every mistake that was found.
     """
@@ -58,6 +63,7 @@ class Duly:
         sending: Sequence[Sending] = (),
         templates: TemplateKeeper | None = None,
         attachments: AttachmentKeeper | None = None,
+        retention: Sequence[Retention] = (),
         tenant: str | None = None,
         settings: Settings | None = None,
         middleware: Sequence[Middleware] = (),
@@ -87,22 +93,25 @@ class Duly:
                 templates=templates,
                 attachments=attachments,
             )
-            mistakes += _missing_validators(tuple(self._routes.commands))
+            mistakes += missing_validators(tuple(self._routes.commands))
         except ConfigurationError as error:
             mistakes += error.mistakes
+        mistakes += retention_mistakes(retention, inbox_keep=self.settings.inbox_keep)
         if mistakes:
             raise ConfigurationError(mistakes)
-        checks = FieldChecks({Marker.PHONE_NUMBER: _check_phone_number, Marker.EMAIL_ADDRESS: _check_email_address})
+        self._attachments = attachments
+        self._retention = tuple(retention)
         self._contention = Contention()
         self._commands = CommandBus(
             self._routes,
             self._store,
             inbox_keep=self.settings.inbox_keep,
-            checks=checks,
+            checks=checks_at_the_door(),
             on_commit=self._committed,
             contention=self._contention,
         )
         self._queries = QueryBus(self._routes, self._store)
+        self._receipts = ReceiptTaker(self._store, self._gateways, on_promise=lambda: self._committed(True, False))
 
     # Life.
 
@@ -134,7 +143,14 @@ class Duly:
         self._store.outcomes_heard_by(self._routes.outcomes_heard())
         self._is_open = True
         if self._runs_worker:
-            self._worker = Worker(self._routes, self._store, self._gateways, self.settings, self._contention)
+            self._worker = Worker(
+                self._routes,
+                self._store,
+                self._gateways,
+                self.settings,
+                self._contention,
+                retention=self._retention_sweep(),
+            )
             self._worker.start()
 
     async def stop(self) -> None:
@@ -157,6 +173,11 @@ class Duly:
         """The same application, without a worker in this process whatever it was made with. Before `start`."""
         self._runs_worker = False
         return self
+
+    @property
+    def receipts(self) -> ReceiptTaker:
+        """What providers report comes in here: see `duly.web.receipts.receipts_app`. A worker is not needed for it."""
+        return self._receipts
 
     @property
     def store_url(self) -> str:
@@ -207,6 +228,49 @@ class Duly:
             on_done=self._committed,
         )
 
+    def suppressions(self, tenant: str | None = None) -> SuppressionList:
+        """Whom a tenant's messages no longer go to. Raises `InvalidTenant`."""
+        self._check_open()
+        return SuppressionList(
+            self._store,
+            self._scope(tenant),
+            hash_key=self._routes.recipient_hash_key,
+            written_as=lambda channel, recipient: recipient_as_written(self._gateways, channel, recipient),
+        )
+
+    async def pause(self, tenant: str | None = None, *, reason: str, by: str) -> None:
+        """Hold a tenant's effects from now on, until `resume`. Calls under way come to their end.
+
+        Raises `InvalidInput`.
+        """
+        self._check_open()
+        await Pauses(self._store, on_done=self._committed).pause(self._scope(tenant), reason=reason, by=by)
+
+    async def resume(self, tenant: str | None = None, *, by: str, reason: str = "resumed") -> bool:
+        """Let go of what is held for a paused tenant; False when it was not paused. Raises `InvalidInput`."""
+        self._check_open()
+        return await Pauses(self._store, on_done=self._committed).resume(self._scope(tenant), by=by, reason=reason)
+
+    async def erase(self, subject: str, *, tenant: str | None = None, by: str, reason: str) -> Erased:
+        """Erase a person from messages, effects and attachments; what waits is not sent. It may be repeated.
+
+        *subject* is what the messages name by ``subject=``, or the stream of their aggregate (``Customer/c-1``). The
+        documents of aggregates and tables of your own are yours to change. Raises `InvalidInput`, `StoreError`.
+        """
+        self._check_open()
+        eraser = Eraser(
+            self._store,
+            hash_key=self._routes.recipient_hash_key,
+            on_done=self._committed,
+            erase_files=None if self._attachments is None else self._attachments.erase,
+        )
+        return await eraser.erase(subject, tenant=self._scope(tenant), by=by, reason=reason)
+
+    async def sweep_retention(self) -> Swept:
+        """Remove what was kept long enough, now; a worker does so by itself, each `Settings.retention_interval`."""
+        self._check_open()
+        return await self._retention_sweep().sweep()
+
     async def breakers(self) -> list[OpenBreaker]:
         """Gateways, or tenants' destinations at gateways, that are left alone for a while, and why."""
         return await self._store.breakers()
@@ -248,6 +312,14 @@ class Duly:
         """The tenant of a call: the application's own only when the call names none, not when it names nonsense."""
         return self._tenant if tenant is None else tenant
 
+    def _retention_sweep(self) -> RetentionSweep:
+        return RetentionSweep(
+            self._store,
+            self._retention,
+            forget=None if self._attachments is None else self._attachments.forget,
+            interval=self.settings.retention_interval,
+        )
+
     def _tables(self) -> list[str]:
         return [statement for module in self._modules for statement in module.tables]
 
@@ -258,30 +330,3 @@ class Duly:
     def _check_open(self) -> None:
         if not self._is_open:
             raise DulyError("The application is not started. Use: async with Duly(…) as app: …")
-
-
-def _missing_validators(commands: Sequence[type[Message]]) -> list[str]:
-    """What must be installed to check the fields of *commands* at the door, and is not."""
-    from duly.gateways.addresses import require_email_addresses, require_phone_numbers
-
-    mistakes: list[str] = []
-    needs = {Marker.PHONE_NUMBER: require_phone_numbers, Marker.EMAIL_ADDRESS: require_email_addresses}
-    for marker, require in needs.items():
-        if any(marked_fields(cls, marker) for cls in commands):
-            try:
-                require()
-            except ConfigurationError as error:
-                mistakes += error.mistakes
-    return mistakes
-
-
-def _check_phone_number(value: str, field: str) -> None:
-    from duly.gateways.addresses import phone_number
-
-    phone_number(value, field=field)
-
-
-def _check_email_address(value: str, field: str) -> None:
-    from duly.gateways.addresses import email_address
-
-    email_address(value, field=field)

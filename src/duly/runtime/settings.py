@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How often the ledger is swept for what runs out by time."""
     retry_after_max: timedelta = timedelta(hours=1)
     """The longest wait that a provider may ask for."""
+    retention_interval: timedelta = timedelta(hours=1)
+    """How often a worker looks for what was kept long enough, by `Duly(retention=[…])`."""
     drain_time_max: timedelta = timedelta(seconds=30)
     """How long a stopping worker lets begun work come to its end."""
 

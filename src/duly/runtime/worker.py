@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from duly.delivery.delivery import Delivery
 from duly.delivery.relay import Relay
+from duly.effects.retention import RetentionSweep
 from duly.effects.senders import Senders
 from duly.effects.settings import SenderSettings
 from duly.ports.gateway import Gateway
@@ -25,7 +26,14 @@ class Worker:
     """A relay and a sender per gateway. Recovery is its normal start: there is nothing to repair by hand."""
 
     def __init__(
-        self, routes: Routes, store: Store, gateways: Sequence[Gateway], settings: Settings, contention: Contention
+        self,
+        routes: Routes,
+        store: Store,
+        gateways: Sequence[Gateway],
+        settings: Settings,
+        contention: Contention,
+        *,
+        retention: RetentionSweep,
     ) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._settings = settings
@@ -63,6 +71,7 @@ class Worker:
             on_promise=self._relay.wake,
             attachments=routes.attachments,
         )
+        self._retention = retention
         self._tasks: list[asyncio.Task[None]] = []
 
     def committed(self, promised: bool, intended: bool) -> None:
@@ -77,6 +86,7 @@ class Worker:
         self._tasks = [
             asyncio.create_task(self._relay.run(), name="duly-relay"),
             asyncio.create_task(self._senders.run(), name="duly-senders"),
+            asyncio.create_task(self._retention.run(), name="duly-retention"),
         ]
         for task in self._tasks:
             task.add_done_callback(_tell_if_failed)
@@ -85,6 +95,7 @@ class Worker:
         """Take nothing new, let begun work end within `drain_time_max`, then cancel it."""
         self._relay.stop()
         self._senders.stop()
+        self._retention.stop()
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=self._settings.drain_time_max.total_seconds())

@@ -27,3 +27,4 @@ class Unclear(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LookUpAnswer: TypeAlias = Found | NotThere | Unclear
+"""What a look-up comes to."""

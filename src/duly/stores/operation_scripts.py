@@ -14,6 +14,7 @@ import msgspec
 from duly.clock import time_of
 from duly.messages.envelope import Link, decode_chain, encode_chain
 from duly.messages.identity import derived_id
+from duly.ports.ledger import destination_key
 from duly.ports.ledger_view import AuditRow, EffectFilter
 from duly.ports.operation_rules import FITS, Declined, Ordered, Present, rule
 from duly.ports.operations import (
@@ -41,8 +42,14 @@ SELECT_PRESENT: Final = """
 SELECT e.id, CASE WHEN e.lease_ms IS NULL THEN 0 ELSE 1 END, e.resends, e.handler,
        CASE WHEN e.expires_ms <= duly.now_ms() THEN 1 ELSE 0 END,
        (SELECT count(*) FROM duly.effect_content AS c WHERE c.effect_id = e.id),
-       coalesce((SELECT p.reason FROM duly.pause AS p WHERE p.tenant = e.tenant), '')
+       coalesce((SELECT p.reason FROM duly.pause AS p WHERE p.tenant = e.tenant), ''), e.destination
   FROM duly.effect AS e WHERE e.id = ANY(:ids)
+"""
+# A person who orders an attempt knows more than the breaker: one effect asks at once whether the provider is back.
+ASK_NOW: Final = """
+UPDATE duly.breaker AS b SET until_ms = duly.now_ms()
+  FROM JSON_ROWS(:places, at_gateway text, at_place text) AS r
+ WHERE b.gateway = r.at_gateway AND b.destination = r.at_place AND b.is_probing = 0 AND b.until_ms > duly.now_ms()
 """
 INSERT_AUDIT: Final = """
 INSERT INTO duly.audit (tenant, effect_id, verb, by_whom, reason, state_before, state_after, detail, at_ms)
@@ -84,7 +91,12 @@ class _Ruled(msgspec.Struct, frozen=True, kw_only=True):
 
     row: EffectRow
     handler: str
+    destination: str
     ordered: Ordered
+
+    def places(self) -> set[tuple[str, str]]:
+        """Whose breakers could hold it back."""
+        return {(self.row.gateway, ""), (self.row.gateway, destination_key(self.row.tenant, self.destination))}
 
     def resend_id(self) -> str:
         """The id of the new effect: the same for the same generation, whoever asks for it."""
@@ -177,7 +189,7 @@ def _judge(
     ruling = rule(operation, present, keeps.get(row.gateway, Keeps()))
     if isinstance(ruling, Declined):
         return Refused(effect_id=row.id, reason=ruling.reason)
-    return _Ruled(row=row, handler=fact[3], ordered=ruling)
+    return _Ruled(row=row, handler=fact[3], destination=fact[7], ordered=ruling)
 
 
 def _operated(ruled: _Ruled) -> Operated:
@@ -200,6 +212,10 @@ def _carry_out(operation: Operation, ruled: Sequence[_Ruled], hearers: Hearers) 
         return False
     if operation.verb is Verb.RESEND:
         yield from _resend(operation, done)
+    places = sorted({place for one in done if one.ordered.is_due_now for place in one.places()})
+    if places:
+        records = [{"at_gateway": gateway, "at_place": place} for gateway, place in places]
+        yield Statement(ASK_NOW, {"places": json_rows(records)})
     has_promised = yield from move_effects([move for one in done if (move := _move(operation, one))], hearers)
     yield Statement(
         INSERT_AUDIT,

@@ -328,8 +328,7 @@ def _look_up(row: Row) -> LookUpView:
 def _view(
     row: Row, shown: Row | None, *, attempts: list[AttemptView], look_ups: list[LookUpView], audit: list[AuditRow]
 ) -> EffectView:
-    state, next_step = Dispatch(row[9]), None if row[21] is None else Step(row[22])
-    is_tried_next = next_step is Step.ATTEMPT and state is not Dispatch.REQUESTED
+    next_step = None if row[21] is None else Step(row[22])
     return EffectView(
         id=str(row[0]),
         tenant=row[1],
@@ -342,7 +341,7 @@ def _view(
         reference=row[6],
         destination=row[7],
         urgent=bool(row[8]),
-        state=state,
+        state=Dispatch(row[9]),
         reason=row[10],
         delivery=None if row[11] is None else Delivery(row[11]),
         delivery_at=_time(row[12]),
@@ -356,7 +355,7 @@ def _view(
         expires_at=_time(row[20]),
         next_step=next_step,
         next_step_at=_time(row[21]),
-        next_attempt_at=_time(row[21]) if is_tried_next else None,
+        next_attempt_at=_time(row[21]) if next_step is Step.ATTEMPT else None,
         attempts=tuple(attempts),
         look_ups=tuple(look_ups),
         audit=tuple(audit),

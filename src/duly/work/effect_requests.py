@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from duly.clock import EPOCH, to_milliseconds
-from duly.errors import InvalidInput, PayloadTooLarge
+from duly.errors import InvalidField, InvalidInput, PayloadTooLarge
+from duly.messages.fields import ERASED, Marker, marked_fields
 from duly.messages.identity import derived_id, digest_of, recipient_hash
 from duly.messages.message import Effect
 from duly.ports.change import Intent
@@ -52,6 +54,7 @@ class Effects:
         cls = type(effect)
         way = scope.way(cls)
         scope.catalog.codec(cls).encode_whole(effect)
+        _check_not_erased(effect)
         effect_id = derived_id(
             scope.tenant,
             handling.cause.id,
@@ -93,6 +96,23 @@ def request_digest(prepared: Prepared) -> str:
     files = encode_attachments(prepared.attachments)
     parts = (prepared.recipient, prepared.content_type, prepared.body)
     return digest_of(*parts, files) if prepared.attachments else digest_of(*parts)
+
+
+def _check_not_erased(effect: Effect) -> None:
+    """Refuse what was made from the data of a person who was erased meanwhile. Raises `InvalidField`."""
+    cls: type = type(effect)
+    for field in _personal_fields(cls):
+        if getattr(effect, field) == ERASED:
+            raise InvalidField(
+                field,
+                f"{field} of {cls.__qualname__} was erased, together with the person whose it was: there is "
+                "nobody to send it to any more.",
+            )
+
+
+@lru_cache(maxsize=1_024)
+def _personal_fields(cls: type) -> tuple[str, ...]:
+    return marked_fields(cls, Marker.PERSONAL)
 
 
 def _check_text(name: str, value: str | None, characters_max: int) -> None:
