@@ -2,6 +2,7 @@
 #
 #   PYTHON=...  the Python (3.11 or newer) to build .venv with; by default the first that works
 #   STORE=...   the store of `make demo`: sqlite (default) or postgresql
+#   ONLY=...    one scenario of `make reliability`, such as R05; then also STORE and SEED
 #   ARGS=...    more arguments for demo, bench, bench-quick, reliability and for pytest in test
 
 .DEFAULT_GOAL := help
@@ -69,8 +70,14 @@ bench: $(STAMP) ## Run the benchmarks in full
 	@$(PY) -m benchmarks $(ARGS)
 
 .PHONY: reliability
-reliability: $(STAMP) ## Run the tier 2 tests: crashes, races, long runs
-	$(PY) -m pytest -m reliability -n 0 $(ARGS)
+reliability: $(STAMP) ## Run tier 2: scenarios with full counts and revert tests (ONLY=R05 STORE=sqlite SEED=7)
+	$(PY) -m tests.reliability $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(filter command environment,$(firstword $(origin STORE))),--store $(STORE)) $(ARGS)
+	$(if $(ONLY),,$(PY) -m pytest -m reliability -n 0)
+
+.PHONY: pictures
+pictures: $(STAMP) ## Draw docs/states.md and its pictures anew from the running tables
+	@$(PY) -m tests.docs.draw_states
 
 .PHONY: venv
 venv: $(STAMP) ## Set up .venv (every target that needs it does so by itself)

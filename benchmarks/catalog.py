@@ -8,6 +8,7 @@ from benchmarks.floors import sqlite_commands, sqlite_effects, sqlite_latency, s
 from benchmarks.flows.commands import Commands
 from benchmarks.flows.dispatch import Dispatch
 from benchmarks.flows.effects import Send
+from benchmarks.flows.effects_http import SendHttp
 from benchmarks.flows.latency import Latency
 from benchmarks.flows.processes import ColdStart, Import
 from benchmarks.flows.relay import Drain
@@ -51,6 +52,12 @@ def _sqlite_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             fill_floor=sqlite_effects.fill,
             send_floor=sqlite_effects.send,
             target=at_least(3),
+        ),
+        SendHttp(
+            key="effects_http_sqlite",
+            operations=sizes.of(quick=500, full=4_000),
+            place=place,
+            target=at_least(0.7),
         ),
         *(
             Latency(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.benchmark import Benchmark
 from benchmarks.flows.commands import Commands
 from benchmarks.flows.effects import Send
+from benchmarks.flows.effects_http import SendHttp
 from benchmarks.flows.latency import Latency
 from benchmarks.flows.relay import Drain
 from benchmarks.measured import Stopwatch
@@ -44,6 +45,12 @@ def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             fill_floor=_fill_ledger,
             send_floor=_send,
             target=at_least(3),
+        ),
+        SendHttp(
+            key="effects_http_pg",
+            operations=sizes.of(quick=500, full=4_000),
+            place=place,
+            target=at_least(0.7),
         ),
         Latency(
             key="latency_pg",

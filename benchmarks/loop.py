@@ -15,8 +15,13 @@ SECONDS_MAX: Final = 300
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run *work* to its end in a loop of its own. Raises `TimeoutError` after `SECONDS_MAX`."""
-    with asyncio.Runner(loop_factory=_factory()) as runner:
+    with new_runner() as runner:
         return runner.run(_within(work))
+
+
+def new_runner() -> asyncio.Runner:
+    """A runner with a new loop of this kind."""
+    return asyncio.Runner(loop_factory=_factory())
 
 
 async def _within(work: Coroutine[Any, Any, T]) -> T:

@@ -12,9 +12,10 @@ from benchmarks.floors.ledger_rows import COUNTS, DULY_COUNTS
 from benchmarks.loop import run
 from benchmarks.measured import Measured, Stopwatch
 from benchmarks.places.place import Place
-from benchmarks.subjects.notices import Calls, application, request
+from benchmarks.subjects.notices import Calls, application, in_process, request
 from benchmarks.subjects.waiting import until_drained
 from benchmarks.targets import Target
+from duly.ports.gateway import Gateway
 
 
 @dataclass(kw_only=True)
@@ -46,7 +47,7 @@ class Send(Benchmark):
         self._floor_full = self.place.create()
         self.fill_floor(self._floor_full, self.operations)
         self._ours_full = self.place.create()
-        run(request(self._ours_full, self.operations))
+        run(request(self._ours_full, self.operations, in_process(Calls(0))))
 
     def close(self) -> None:
         for url in filter(None, (self._floor_full, self._ours_full)):
@@ -58,7 +59,8 @@ class Send(Benchmark):
 
     def ours(self) -> Measured:
         url = self.place.create(copy_of=self._ours_full)
-        return self._counted(url, run(_send(url, Calls(self.operations))), DULY_COUNTS)
+        calls = Calls(self.operations)
+        return self._counted(url, run(send(url, in_process(calls), calls)), DULY_COUNTS)
 
     def _counted(self, url: str, watch: Stopwatch, counts: dict[str, str]) -> Measured:
         rows = {kind: self.place.count(url, query) for kind, query in counts.items()}
@@ -66,8 +68,9 @@ class Send(Benchmark):
         return watch.measured(self.operations, rows)
 
 
-async def _send(url: str, calls: Calls) -> Stopwatch:
-    app = application(url, calls.accept, worker=True)
+async def send(url: str, gateway: Gateway, calls: Calls) -> Stopwatch:
+    """Let a worker send what is in the ledger, until *calls* has heard of all of it and the outcomes are committed."""
+    app = application(url, gateway, worker=True)
     with Stopwatch() as watch:
         await app.start()
         try:

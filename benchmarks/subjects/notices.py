@@ -1,13 +1,13 @@
-"""What the sender is measured with: notices to a gateway in this process that accepts at once."""
+"""What the sender is measured with: notices to a gateway in this process that accepts at once, or to one over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from duly import Accepted, Command, Duly, Effect, Effects, Module, Outcome
+from duly.gateways.json_http import JsonHttpGateway
 from duly.gateways.recording import RecordingGateway
-from duly.ports.gateway import Call
+from duly.ports.gateway import Call, Gateway
 
 TENANT = "acme"
 EFFECTS_PER_COMMAND = 200
@@ -30,11 +30,16 @@ notices = Module("notices")
 @notices.command
 async def notify(command: Notify, effects: Effects) -> None:
     for number in range(command.first, command.first + command.count):
-        effects.request(Notice(to=f"customer-{number}", text=f"We have your order {number}."))
+        effects.request(notice(number))
+
+
+def notice(number: int) -> Notice:
+    """One of them."""
+    return Notice(to=f"customer-{number}", text=f"We have your order {number}.")
 
 
 class Calls:
-    """How many calls came in; `done` is set when it is *expected*."""
+    """How many calls came to their end; `done` is set when it is *expected*."""
 
     def __init__(self, expected: int) -> None:
         self.expected = expected
@@ -43,22 +48,48 @@ class Calls:
 
     def accept(self, call: Call) -> Outcome:
         """Accept at once."""
+        self.ended()
+        return Accepted(provider_id=f"provider-{self.count}")
+
+    def ended(self) -> None:
+        """One more."""
         self.count += 1
         if self.count >= self.expected:
             self.done.set()
-        return Accepted(provider_id=f"provider-{self.count}")
 
 
-def application(url: str, accept: Callable[[Call], Outcome], *, worker: bool) -> Duly:
+class HttpNotices(JsonHttpGateway[Notice]):
+    """Posts notices, as many at a time as an HTTP gateway has slots, and tells *calls* of each answer."""
+
+    def __init__(self, url: str, calls: Calls) -> None:
+        super().__init__(Notice, url, name="notices", recipient="to", live=True)
+        self._calls = calls
+
+    async def call(self, call: Call) -> Outcome:
+        """Post once."""
+        outcome = await super().call(call)
+        self._calls.ended()
+        return outcome
+
+
+def in_process(calls: Calls) -> Gateway:
+    """The gateway that accepts at once."""
+    return RecordingGateway(Notice, outcomes=calls.accept, slots=SLOTS)
+
+
+def application(url: str, gateway: Gateway, *, worker: bool) -> Duly:
     """The application on a database, with its one gateway."""
-    gateway = RecordingGateway(Notice, outcomes=accept, slots=SLOTS)
     return Duly(modules=[notices], store=url, gateways=[gateway], worker=worker)
 
 
-async def request(url: str, effects: int) -> None:
+async def request(url: str, effects: int, gateway: Gateway) -> None:
     """Put so many requested effects into the ledger."""
-    calls = Calls(0)
-    await application(url, calls.accept, worker=False).migrate()
-    async with application(url, calls.accept, worker=False) as app:
+    await application(url, gateway, worker=False).migrate()
+    async with application(url, gateway, worker=False) as app:
         for first in range(0, effects, EFFECTS_PER_COMMAND):
             await app.execute(Notify(first=first, count=min(EFFECTS_PER_COMMAND, effects - first)), tenant=TENANT)
+
+
+def bodies(effects: int, gateway: Gateway) -> list[bytes]:
+    """What *gateway* sends for so many of them."""
+    return [gateway.prepare(notice(number), f"effect-{number}").body for number in range(effects)]

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from duly import Duly, Settings
+from duly import BreakerTerms, Duly, Email, Policy, Sending, Settings, Sms
 from examples.shop.billing.handlers import billing
+from examples.shop.billing.messages import IssueInvoice
 from examples.shop.communications.handlers import communications
 from examples.shop.customers.handlers import customers
 from examples.shop.ordering.handlers import ordering
@@ -12,12 +13,35 @@ from examples.shop.providers import World, gateways
 
 MODULES = [customers, ordering, payments, communications, billing]
 
-# Short, so that one can watch another worker take over from a killed one. In earnest the defaults will do.
+# What happens when nobody knows whether it went out.
+SENDING = [
+    Sending(effect=Sms, policy=Policy.AT_MOST_ONCE),  # it stays unknown, until a receipt or a person settles it
+    Sending(effect=Email, policy=Policy.AT_MOST_ONCE),  # it stays unknown, until a person settles it
+    Sending(effect=IssueInvoice, policy=Policy.KEYED),  # the same key again; when that ends, it is looked up
+]
+
+# Short, so that one can watch another worker take over from a killed one, and a provider go and come back. In earnest
+# the defaults will do.
 SETTINGS = Settings(
-    lease=timedelta(seconds=3), attempt_margin=timedelta(seconds=2), poll_interval=timedelta(milliseconds=50)
+    lease=timedelta(seconds=3),
+    attempt_margin=timedelta(seconds=2),
+    poll_interval=timedelta(milliseconds=50),
+    gateway_hold=timedelta(seconds=1),
+    breaker=BreakerTerms(
+        window=timedelta(seconds=2), calls_min=5, failures_percent=90, half_open_after=timedelta(seconds=1)
+    ),
 )
 
 
-def shop(store: str, world: World, *, worker: bool = True, settings: Settings = SETTINGS) -> Duly:
+def shop(
+    store: str, world: World, receipts_url: str, *, worker: bool = True, settings: Settings = SETTINGS
+) -> Duly:
     """The shop on the database at URL *store*. With ``worker=False`` other processes keep its promises."""
-    return Duly(modules=MODULES, store=store, gateways=gateways(world), worker=worker, settings=settings)
+    return Duly(
+        modules=MODULES,
+        store=store,
+        gateways=gateways(world, receipts_url),
+        sending=SENDING,
+        worker=worker,
+        settings=settings,
+    )

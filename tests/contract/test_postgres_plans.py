@@ -17,6 +17,7 @@ from duly.stores import (
     outbox_scripts,
     sql_store,
     turn_script,
+    view_scripts,
 )
 from duly.stores.commit_script import SELECT_INBOX
 from duly.stores.effect_moves import EFFECT_COLUMNS
@@ -41,8 +42,9 @@ SELECT 'e-' || n, 'acme', 'duly.sms', 'sms', 'sms', 'at_most_once', 'k', 'd', 'c
   FROM generate_series(1, 20000) AS n,
        LATERAL (SELECT CASE WHEN n % 100 = 0 THEN 'queued' WHEN n % 1000 = 1 THEN 'attempting' ELSE 'accepted' END)
                AS s (state);
-INSERT INTO duly.effect_content (effect_id, tenant, subject, recipient, recipient_hash, summary, content_type, body)
-SELECT 'e-' || n, 'acme', 's', 'r', 'h', 's', 'text/plain', '' FROM generate_series(1, 20000) AS n;
+INSERT INTO duly.effect_content (effect_id, tenant, channel, requested_ms, subject, recipient, recipient_hash, summary,
+                                 content_type, body)
+SELECT 'e-' || n, 'acme', 'sms', n, 's', 'r', 'h', 's', 'text/plain', '' FROM generate_series(1, 20000) AS n;
 INSERT INTO duly.attempt (effect_id, number, owner, token, key, digest, origin, possible_duplicate, started_ms)
 SELECT 'e-' || n, 1, 'o', 't', 'k', 'd', 'scheduled', 0, 0 FROM generate_series(1, 20000) AS n;
 """
@@ -50,7 +52,6 @@ SELECT 'e-' || n, 1, 'o', 't', 'k', 'd', 'scheduled', 0, 0 FROM generate_series(
 PAGES = re.compile(r"Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?")
 
 CANDIDATES = turn_script.CANDIDATES.format(columns=EFFECT_COLUMNS, n=0)
-EFFECTS_PAGE = ledger_scripts.SELECT_EFFECTS.format(where="e.tenant = :tenant")
 
 BUCKET_LIST = f"ARRAY{list(range(BUCKETS))}"
 
@@ -68,8 +69,8 @@ HOT: dict[str, tuple[str, str, int]] = {
     "has_lost_attempts": (attempt_ends.HAS_LOST, "", 10),
     "expired": (look_up_scripts.SELECT_EXPIRED, "500", 20),
     "unconfirmed": (look_up_scripts.SELECT_UNCONFIRMED, "500", 20),
-    "effects": (EFFECTS_PAGE, "'acme', 50", 800),
-    "attempts": (ledger_scripts.SELECT_ATTEMPTS, "ARRAY['e-1', 'e-2']", 20),
+    "due_gateways": (ledger_scripts.SELECT_DUE_GATEWAYS, "", 400),
+    "attempts": (view_scripts.SELECT_ATTEMPTS, "ARRAY['e-1', 'e-2']", 20),
 }
 
 

@@ -10,17 +10,20 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from duly.messages.envelope import Link
 from duly.messages.identity import derived_id
 from duly.ports.change import Done
+from duly.ports.gateway import Receipt
+from duly.ports.ledger import BreakerMove, Turn, destination_key
 from duly.ports.ledger_view import AuditRow, EffectFilter, EffectView
 from duly.ports.operations import Aim, Operated, Operation, Refused, Result, Verb, Verdict
 from duly.states.attempt import Origin
+from duly.states.delivery import Delivery
 from duly.states.effect import Dispatch, Settled, Step
 from duly.states.policy import IdempotencyKey, Keeps, Policy, ReceiptWindow
-from duly.stores.effect_moves import lock_effects, move_effects
 from duly.stores.operation_scripts import RESEND
 from duly.testing.store_exam import (
     GATEWAY,
@@ -305,6 +308,25 @@ async def test_a_released_effect_is_due_at_once(store: ExaminedStore) -> None:
     assert [one.effect_id for one in await claim(store)] == [effect_id]
 
 
+@pytest.mark.parametrize("destination", ["", "host.example"], ids=["account", "destination"])
+async def test_a_person_who_releases_an_effect_has_its_provider_asked_at_once(
+    store: ExaminedStore, destination: str
+) -> None:
+    prepared = msgspec.structs.replace(intent().prepared, destination="host.example")
+    places = [destination_key(TENANT, destination), destination_key("other", "host.example")]
+    away = [BreakerMove(gateway=GATEWAY, destination=place, open_for=HOUR, reason="away") for place in places]
+    await store.turn(Turn(breakers=tuple(away)))
+    effect_id = await requested(store, prepared=prepared)
+    assert await claim(store) == []
+    assert (await seen(store, effect_id)).state is D.HELD
+    await done(store, order(Verb.RELEASE), effect_id)
+    (claimed,) = await claim(store)
+    assert (claimed.effect_id, claimed.is_probe) == (effect_id, True)
+    untouched = [one for one in await store.breakers() if one.destination == places[1]]
+    assert len(untouched) == 1
+    await store.turn(Turn(breakers=tuple(msgspec.structs.replace(move, open_for=None) for move in away)))
+
+
 # Sending again.
 
 
@@ -513,30 +535,22 @@ async def test_of_a_person_who_cancels_and_a_sender_who_claims_one_wins(
 
 
 @shared
-async def test_of_a_person_who_settles_and_a_report_that_settles_one_wins(
+async def test_of_a_person_who_settles_and_a_receipt_that_settles_one_wins(
     store: ExaminedStore, second: ExaminedStore
 ) -> None:
-    """A report moves an unknown effect the way that everything but an attempt does: locked first, then moved."""
-    for _ in range(10):
+    for number in range(10):
         effect_id = await unknown(store)
-
-        async def report(effect_id: str = effect_id) -> bool:
-            def script() -> Any:
-                (row,) = yield from lock_effects([effect_id])
-                if row.state is not D.UNKNOWN:
-                    return False
-                from duly.stores.effect_moves import Move
-
-                accepted = Move(row=row, settled=Settled(state=D.ACCEPTED, reason=""), provider_id="SM9", unsettled=0)
-                yield from move_effects([accepted], {})
-                return True
-
-            return bool(await second._engine.write(script))  # type: ignore[attr-defined]
-
-        (result,), was_reported = await asyncio.gather(
-            operate(store, order(Verb.SETTLE, verdict=Verdict.NOT_SENT), effect_id), report()
+        receipt = Receipt(
+            dedupe=f"{effect_id}-{number}", effect_id=effect_id, provider_id="SM9", delivery=Delivery.DELIVERED
         )
+        (result,), taken = await asyncio.gather(
+            operate(store, order(Verb.SETTLE, verdict=Verdict.NOT_SENT), effect_id),
+            second.take_receipts(GATEWAY, [receipt], within=HOUR),
+        )
+        assert taken.new == 1
         view, rows = await seen(store, effect_id), await audited(store, effect_id)
-        assert isinstance(result, Operated) is not was_reported
-        assert view.state is (D.ACCEPTED if was_reported else D.FAILED)
-        assert (view.provider_id, len(rows)) == (("SM9", 0) if was_reported else (None, 1))
+        if isinstance(result, Operated):
+            assert (view.state, len(rows)) == (D.FAILED, 1)
+        else:
+            assert (view.state, view.provider_id, rows) == (D.ACCEPTED, "SM9", [])
+        assert [one.delivery for one in view.receipts] == [Delivery.DELIVERED]

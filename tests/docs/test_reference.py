@@ -23,8 +23,10 @@ from duly.cli.commands import app as command_line
 from duly.gateways.console import ConsoleMail, ConsoleSms
 from duly.gateways.json_http import JsonHttpGateway
 from duly.gateways.recording import RecordingGateway
+from duly.gateways.resend import ResendMail
 from duly.gateways.smtp import SmtpGateway
 from duly.gateways.twilio import TwilioSms
+from duly.gateways.webhook import WebhookGateway
 from duly.ports.gateway import Call, Prepared
 from duly.ports.ledger_view import Anomaly
 from duly.ports.store import Parked
@@ -125,6 +127,8 @@ def test_every_public_name_is_in_the_reference() -> None:
         duly.Sql,
         duly.Reader,
         duly.TenantLedger,
+        duly.Templates,
+        duly.Attachments,
         duly.Aggregate,
         duly.RetrySchedule,
     ],
@@ -143,7 +147,16 @@ def test_what_an_application_and_a_module_are_made_of_is_in_the_reference() -> N
 
 
 def test_every_gateway_is_in_the_reference_with_its_settings() -> None:
-    gateways = (SmtpGateway, TwilioSms, JsonHttpGateway, ConsoleSms, ConsoleMail, RecordingGateway)
+    gateways = (
+        SmtpGateway,
+        TwilioSms,
+        JsonHttpGateway,
+        ResendMail,
+        WebhookGateway,
+        ConsoleSms,
+        ConsoleMail,
+        RecordingGateway,
+    )
     assert_rows("Gateways", [f"| `{gateway.__module__}` | `{gateway.__name__}` |" for gateway in gateways])
     written = [" ".join(block.split()) for block in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)]
     for gateway in gateways:
@@ -239,25 +252,3 @@ def test_every_table_is_in_the_reference() -> None:
 
 def test_every_state_of_dispatch_is_in_the_reference() -> None:
     assert_rows("Dispatch", [f"| `{state.value}` |" for state in effect.Dispatch])
-
-
-def test_the_diagram_of_dispatch_is_drawn_from_the_running_table() -> None:
-    (drawn,) = re.findall(r"```mermaid\n(.*?)```", PAGE, re.DOTALL)
-    assert drawn == diagram(), f"docs/reference.md: draw it like this:\n{diagram()}"
-
-
-def test_the_rules_of_dispatch_are_those_of_the_running_table() -> None:
-    rules = (effect.__doc__ or "").partition("Rules\n")[2]
-    expected = [" ".join(rule.split()) for rule in re.split(r"^ *\d+\. ", rules, flags=re.MULTILINE)[1:]]
-    text = "\n".join(section("Dispatch"))
-    found = [" ".join(rule.split()) for rule in re.findall(r"^\d+\. (.*(?:\n   .*)*)", text, re.MULTILINE)]
-    assert found == expected
-
-
-def diagram() -> str:
-    """The legal moves of an effect as a state diagram."""
-    lines = ["stateDiagram-v2", f"    [*] --> {effect.Dispatch.REQUESTED.value}"]
-    for state, moves in effect.MOVES.items():
-        lines += [f"    {state.value} --> {following.value}" for following in effect.Dispatch if following in moves]
-        lines += [f"    {state.value} --> [*]"] * (state in effect.FINAL)
-    return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ Each is a patch of the running process. Production code has no switch for any of
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -14,12 +15,19 @@ from unittest.mock import patch
 
 import msgspec
 
-from duly.effects import breakers, sender, senders
+from duly.effects import breakers, calling, sender, senders
+from duly.gateways import webhook_verifying
+from duly.gateways.http_messages import HttpResponse
+from duly.gateways.json_http import JsonHttpGateway
+from duly.gateways.network_policy import NetworkPolicy
+from duly.messages.message import Effect
 from duly.ports.change import Change, Intent
+from duly.ports.gateway import Call
 from duly.ports.ledger import Claimed, Ended
 from duly.ports.outcomes import Hearers
+from duly.states.attempt import NotSent, Outcome
 from duly.states.effect import Dispatch, Settled, after_attempt
-from duly.stores import attempt_ends, turn_script
+from duly.stores import attempt_ends, receipt_moves, turn_script, view_scripts
 from duly.stores.script import Script, Statement
 from duly.work.unit_of_work import UnitOfWork
 
@@ -59,7 +67,7 @@ def lost_attempts_are_queued(stack: ExitStack) -> None:
 
 def attempts_are_written_after_the_call(stack: ExitStack) -> None:
     """A claim leaves no trace but a short reservation; the attempt is written with its outcome."""
-    begin, end = turn_script._begin, turn_script.end_attempts
+    begin, end = turn_script._begin, attempt_ends.end_attempts
 
     def reserve(*given: Any) -> Script[list[Claimed]]:
         claimed = yield from begin(*given)
@@ -154,8 +162,45 @@ def unknown_says_nothing(stack: ExitStack) -> None:
         name, _, provider_id = told(outcome)
         return name, "", provider_id
 
-    told = sender.told
+    told = calling.told
     stack.enter_context(patch.object(sender, "told", silent))
+
+
+# Receipts, and the lines S08 to S11.
+
+
+def signatures_are_not_compared(stack: ExitStack) -> None:
+    """Whoever knows the address of a receipt route is believed."""
+    stack.enter_context(patch.object(hmac, "compare_digest", lambda one, other: True))
+    stack.enter_context(patch.object(webhook_verifying, "_verifier", lambda secret: lambda body, headers: True))
+
+
+def deliveries_move_backwards(stack: ExitStack) -> None:
+    """The report that came last wins."""
+    stack.enter_context(patch.object(receipt_moves, "moves_forward", lambda present, following: True))
+
+
+def a_where_without_its_tenant(stack: ExitStack) -> None:
+    """An effect's id is enough to see it."""
+    _without(stack, view_scripts, "SELECT_EFFECT", " AND e.tenant = :tenant")
+
+
+def addresses_are_not_checked(stack: ExitStack) -> None:
+    """What a name leads to is connected to."""
+    stack.enter_context(patch.object(NetworkPolicy, "refusal_of_address", lambda self, text, **rest: None))
+
+
+def reasons_quote_the_body(stack: ExitStack) -> None:
+    """A refusal repeats what was to be sent."""
+    outcome = JsonHttpGateway._outcome
+
+    def quoting(self: JsonHttpGateway[Effect], call: Call, answer: HttpResponse) -> Outcome:
+        decided = outcome(self, call, answer)
+        if isinstance(decided, NotSent):
+            return msgspec.structs.replace(decided, reason=f"{decided.reason}: {call.prepared.body.decode()}")
+        return decided
+
+    stack.enter_context(patch.object(JsonHttpGateway, "_outcome", quoting))
 
 
 BUGS: Final[Mapping[str, Bug]] = {
@@ -170,5 +215,10 @@ BUGS: Final[Mapping[str, Bug]] = {
         unknown_is_tried_again,
         keys_live_for_ever,
         unknown_says_nothing,
+        signatures_are_not_compared,
+        deliveries_move_backwards,
+        a_where_without_its_tenant,
+        addresses_are_not_checked,
+        reasons_quote_the_body,
     )
 }

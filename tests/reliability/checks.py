@@ -27,7 +27,9 @@ def nothing_is_sent_from_a_rollback(history: History, rows: Rows) -> list[str]:
     """I2: the provider was called for committed effects only, and none belongs to what was refused."""
     known = {effect.reference for effect in rows.effects}
     refused = {entry.about for entry in history.of("refused")}
-    found = [f"I2: {entry.about} was called, and is no effect" for entry in history.of("called") if entry.about not in known]
+    found = [
+        f"I2: {entry.about} was called, and is no effect" for entry in history.of("called") if entry.about not in known
+    ]
     return found + [f"I2: {one} was refused, and has an effect" for one in sorted(refused & known)]
 
 
@@ -63,7 +65,7 @@ def handlers_wrote_once(rows: Rows) -> list[str]:
 def it_has_drained(rows: Rows) -> list[str]:
     """I7: nothing is under way, due, undelivered or parked any more."""
     found = [
-        f"I7: {effect.reference} is left {effect.state}" + ("" if effect.due_ms is None else ", with a next step")
+        f"I7: {effect.reference} is left {effect.state} ({effect.reason})"
         for effect in rows.effects
         if effect.due_ms is not None or effect.state not in ("accepted", "failed", "unknown")
     ]
@@ -73,7 +75,7 @@ def it_has_drained(rows: Rows) -> list[str]:
 
 
 def unknown_is_explained(rows: Rows) -> list[str]:
-    """I9: whatever is unknown has a reason, an attempt that says what was seen, and where a person is needed, an alarm."""
+    """I9: what is unknown has a reason, an attempt that says what was seen and, if it needs a person, an alarm."""
     found: list[str] = []
     for effect in rows.effects:
         if effect.state != "unknown":

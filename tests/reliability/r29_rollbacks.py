@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -41,10 +42,15 @@ from tests.reliability.provider import providing
 from tests.reliability.scenario import Run, Scenario, Told
 
 AT_ONCE: Final = 8
-WAYS: Final = {
+HOT: Final = 8
+"""How many aggregates there are conflicts about."""
+NEVER_RESOLVED: Final = "a conflict is never resolved"
+SLOW: Final = 0.1
+"""A conflict is met thirteen times, with waits: there are fewer of them than of the other ways."""
+WAYS: Final[Mapping[str, type[BaseException]]] = {
     "the handler raises": RuleBroken,
     "a later handler in the cascade raises": RuleBroken,
-    "a conflict is never resolved": ConcurrencyConflict,
+    NEVER_RESOLVED: ConcurrencyConflict,
     "a unique value is taken": UniqueViolation,
     "a statement of its own fails": UserSqlError,
     "it is cancelled": asyncio.CancelledError,
@@ -83,10 +89,11 @@ async def ask(command: Ask, desks: Repository[Desk], effects: Effects, sql: Sql)
     match command.way:
         case "the handler raises":
             raise RuleBroken("never mind")
-        case "a conflict is never resolved":
-            desk = await desks.get("hot")
+        case way if way == NEVER_RESOLVED:
+            hot = f"hot-{int(command.number.removeprefix('r-')) % HOT}"
+            desk = await desks.get(hot)
             desk.visits += 1
-            await _visit_from_elsewhere()
+            await _visit_from_elsewhere(hot)
         case "a unique value is taken":
             desks.add(Desk(id=command.number, name="reception"))
         case "a statement of its own fails":
@@ -107,11 +114,11 @@ async def write_again(event: Asked, effects: Effects) -> None:
         raise RuleBroken("never mind")
 
 
-async def _visit_from_elsewhere() -> None:
+async def _visit_from_elsewhere(desk_id: str) -> None:
     """Another process changes the aggregate, between each reading and its commit."""
     store = _stores["elsewhere"]
-    hot = await store.document("acme", Desk.__duly__.name, "hot")
-    write = DocumentWrite(type=Desk.__duly__.name, id="hot", expected=hot.version, schema=hot.schema, body=hot.body)
+    hot = await store.document("acme", Desk.__duly__.name, desk_id)
+    write = DocumentWrite(type=Desk.__duly__.name, id=desk_id, expected=hot.version, schema=hot.schema, body=hot.body)
     await store.commit(Change(tenant="acme", documents=(write,)))
 
 
@@ -134,12 +141,12 @@ async def rollbacks(run: Run) -> Told:
         await app.migrate()
     _stores["elsewhere"] = store
     done: Counter[str] = Counter()
-    ways = [lots.choice([*WAYS]) for _ in range(run.counts["rollbacks"])]
+    ways = lots.choices([*WAYS], [SLOW if way == NEVER_RESOLVED else 1 for way in WAYS], k=run.counts["rollbacks"])
     ways[: len(WAYS)] = [*WAYS]
     queue = list(enumerate(ways))
     async with app:
-        await app.execute(Ask(number="hot", way="commit"))
-        await app.execute(Ask(number="reception", way="commit"))
+        for number in ("reception", *(f"hot-{place}" for place in range(HOT))):
+            await app.execute(Ask(number=number, way="commit"))
 
         async def work() -> None:
             while queue:
@@ -150,7 +157,7 @@ async def rollbacks(run: Run) -> Told:
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
         await app.until_quiet(time_max=timedelta(seconds=60))
-    committed = 2 + len(range(0, len(ways), COMMITTED_EVERY))
+    committed = 1 + HOT + len(range(0, len(ways), COMMITTED_EVERY))
     rows = await read_rows(url)
     refused = {entry.about for entry in history.of("refused")}
     found = nothing_is_sent_from_a_rollback(history, rows)
@@ -170,7 +177,7 @@ async def rollbacks(run: Run) -> Told:
             "effect rows": str(len(phantoms)),
             "commits between, with their letters": str(committed),
         },
-        violations=tuple([*found, *said]),
+        violations=(*found, *said),
     )
 
 

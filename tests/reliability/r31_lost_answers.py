@@ -73,7 +73,7 @@ def _application(url: str, provider: Provider, *, later: timedelta = timedelta()
 
 
 async def lost_answers(run: Run) -> Told:
-    """Half of the effects have a key, half have none; every answer is lost. Then nobody works until the keys have gone."""
+    """Half of the effects have a key; every answer is lost. Then nobody works until the keys have gone."""
     history = run.history()
     lots = run.random()
     url = run.new_database()
@@ -103,7 +103,9 @@ async def lost_answers(run: Run) -> Told:
         resent = [number for number in numbers if provider.calls(number) > before[number]]
         repeated = sum(calls - 1 for number, calls in before.items() if number.startswith("keyed"))
     found = [f"R31: {number} was sent again without a key that is good" for number in resent]
-    found += [f"R31: {n} was sent again without a key" for n, calls in before.items() if n.startswith("bare") and calls > 1]
+    found += [
+        f"R31: {n} was sent again without a key" for n, calls in before.items() if n.startswith("bare") and calls > 1
+    ]
     found += _all_unknown(rows, count)
     found += [*taken_once_or_unknown(history, rows), *nothing_is_sent_from_a_rollback(history, rows)]
     killed, said = await _killed_with_the_answer(run)

@@ -12,6 +12,8 @@ import msgspec
 from duly.testing.history import History
 
 STORES: Final = ("sqlite", "postgres")
+NO_STORE: Final = ("none",)
+"""For what is shown without a database."""
 
 
 class NewDatabase(Protocol):
@@ -71,5 +73,6 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     tier_2: Mapping[str, int]
     bugs: tuple[str, ...]
     revert: Mapping[str, int] | None = None
+    stores: tuple[str, ...] = STORES
     only_tier_2: bool = False
     """Whether tier 1 has its tests elsewhere."""

@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from duly import (
+    Accepted,
+    Call,
     Carried,
     Command,
     Dispatch,
@@ -307,17 +309,23 @@ async def test_a_cancelled_effect_is_never_attempted(start: Start) -> None:
 
 
 async def test_a_plan_counts_first_and_is_carried_out_on_exactly_what_it_counted(start: Start) -> None:
-    running, hand, ids = await sent(start, gateway := sms(*[REFUSED] * 4), "a", "b", "c", "d")
+    is_wrong = [True]
+
+    def outcome(call: Call) -> Outcome:
+        return REFUSED if is_wrong else Accepted(provider_id=call.key)
+
+    gateway = RecordingGateway(Sms, name="sms", channel="sms", outcomes=outcome)
+    running, hand, ids = await sent(start, gateway, "a", "b", "c", "d")
     plan = await hand.plan(Verb.RESEND, EffectFilter(states=(Dispatch.FAILED,)))
     assert (plan.count, plan.by_state, plan.by_type) == (4, (("failed", 4),), (("duly.sms", 4),))
     assert plan.by_gateway == (("sms", 4),)
     assert plan.oldest is not None
     assert plan.oldest == plan.newest
     assert len(gateway.calls) == 4
-    await hand.resend(ids[1], reason="this one first")
-    gateway._script.append(REFUSED)
     (later,) = await running.app.execute(Text(texts=["e"]), tenant="acme")
     await running.quiet()
+    is_wrong.clear()
+    await hand.resend(ids[1], reason="this one first")
     carried = await hand.carry_out(plan, reason="the number plan was wrong")
     await running.quiet()
     assert (carried.total, len(carried.operated)) == (4, 3)

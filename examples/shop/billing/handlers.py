@@ -16,5 +16,6 @@ def invoice_order(event: OrderConfirmedPublic, effects: Effects) -> None:
             reference=event.number,
             amount=event.total.amount,
             currency=event.total.currency,
-        )
+        ),
+        reference=event.order_id,
     )

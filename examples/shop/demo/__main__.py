@@ -23,14 +23,17 @@ from examples.shop.application import shop
 from examples.shop.demo.facts import Facts
 from examples.shop.demo.outcome import Outcome, judge
 from examples.shop.demo.plan import ORDERS_MAX, ORDERS_MIN, make_plan
+from examples.shop.demo.receiving import Receiver
 from examples.shop.demo.report import report
 from examples.shop.demo.stage import Stage
 from examples.shop.demo.story import NothingInFlight, play
 from examples.shop.demo.telling import Telling
 from examples.shop.demo.workers import WorkerDied, Workers
-from examples.shop.sandbox.client import Sandbox, SandboxDidNotStart, start
+from examples.shop.sandbox.client import Sandbox, SandboxDidNotStart, Settings, start
 
 WIDTH_WITHOUT_TERMINAL = 100
+INDEX_LAG_SECONDS = 3_600.0
+"""The billing API's list knows nothing of what is made in this story: only the invoice's own address does."""
 
 
 async def run(store: str, world: Sandbox, orders: int, telling: Telling, logs: Path) -> Outcome:
@@ -39,13 +42,15 @@ async def run(store: str, world: Sandbox, orders: int, telling: Telling, logs: P
     assert story is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, story.cancel)
     begun = time.monotonic()
-    plan, facts = make_plan(orders), Facts()
-    await shop(store, world.addresses, worker=False).migrate()
+    plan, facts, receiver = make_plan(orders), Facts(), Receiver()
+    await shop(store, world.addresses, receiver.url, worker=False).migrate()
     async with (
-        shop(store, world.addresses, worker=False) as app,
-        shop(store, world.addresses, worker=False) as second_app,
+        shop(store, world.addresses, receiver.url, worker=False) as app,
+        shop(store, world.addresses, receiver.url, worker=False) as second_app,
+        receiver.serving(app),
     ):
-        with Workers(store, world.directory, logs) as workers, telling.live():
+        world.set_settings(Settings(webhook_url=f"{receiver.url}/billing", index_lag_seconds=INDEX_LAG_SECONDS))
+        with Workers(store, world.directory, receiver.url, logs) as workers, telling.live():
             stage = Stage(app, second_app, world=world, workers=workers, telling=telling, facts=facts)
             await play(stage, plan)
         return judge(plan, facts, store=store.partition(":")[0], seconds=time.monotonic() - begun)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from duly import EffectView
 from examples.shop.ordering.messages import Money
-from examples.shop.sandbox.record import Accepted, Channel
+from examples.shop.sandbox.record import Accepted, Channel, Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,18 @@ class Cascade:
     owed: Money
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """What was seen while two providers were away."""
+
+    breakers: tuple[str, ...]
+    """The gateways that were left alone."""
+    held: Mapping[Channel, int]
+    """Effects that waited, of those who had ordered meanwhile."""
+    attempts_of_held: int
+    """How often they had been tried."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Facts:
     """Everything that was seen."""
@@ -62,6 +74,9 @@ class Facts:
     clicks: Clicks | None = None
     kill: Kill | None = None
     cascade: Cascade | None = None
+    outage: Outage | None = None
+    error_without_reason: str = ""
+    """What a person got who would not say why."""
     samples: int = 0
     """How often, in the midst of it, the ledgers and then the providers' records were read."""
     accepted_too_early: int = 0
@@ -73,6 +88,8 @@ class Facts:
     """Each tenant's ledger in the end, the latest first."""
     records: Mapping[Channel, Sequence[Accepted]] = field(default_factory=dict)
     """What the providers wrote down, over the whole run."""
+    receipts: Sequence[Receipt] = ()
+    """What the providers reported, and how they were answered."""
 
     @property
     def all_effects(self) -> list[EffectView]:

@@ -12,8 +12,11 @@ from examples.shop.sandbox.record import Channel
 
 TENANTS = ("acme", "globex")
 WORKERS = 2
-ORDERS_MIN, ORDERS_MAX = 20, 5_000
+ORDERS_MIN, ORDERS_MAX = 60, 5_000
 PEOPLE_MAX = 60
+OUTAGE_PAIRS = 4
+"""How many orders each tenant gets before the breakers are open, and how many afterwards, half as many."""
+PERSON = "support@shop.example"
 ARTICLES = (("novel", "12.90"), ("atlas", "39.00"), ("cookbook", "24.50"), ("dictionary", "31.20"))
 
 
@@ -78,13 +81,22 @@ class Plan:
     too_dear: Order
     clicked: Order
     troubled: tuple[Order, ...]
+    outage: tuple[Order, ...]
+    """Placed when providers are away."""
+    held: tuple[Order, ...]
+    """Placed when everybody knows that they are away."""
     in_flight: tuple[Order, ...]
     usual: tuple[Order, ...]
 
     @property
     def orders(self) -> tuple[Order, ...]:
         """All orders that will stand in the end."""
-        return (self.shipped, self.closed, self.clicked, *self.troubled, *self.in_flight, *self.usual)
+        special = (*self.troubled, *self.outage, *self.held, *self.in_flight)
+        return (self.shipped, self.closed, self.clicked, *special, *self.usual)
+
+    def in_trouble(self, *troubles: Trouble) -> tuple[Order, ...]:
+        """The orders that meet one of these troubles."""
+        return tuple(order for order in self.troubled if order.trouble in troubles)
 
     @property
     def people(self) -> tuple[Person, ...]:
@@ -108,7 +120,9 @@ def make_plan(orders: int) -> Plan:
     too_dear = globex.order(lines=(Line(article="library", quantity=1, price=Money(amount=Decimal(9_000))),))
     troubled = tuple(cast.order(trouble) for trouble in TROUBLES for cast in (acme, globex))
     in_flight = tuple(cast.order(IN_FLIGHT) for _ in range(WORKERS * SLOTS // 2) for cast in (acme, globex))
-    left = orders - 3 - len(troubled) - len(in_flight)
+    outage = tuple(cast.order() for _ in range(OUTAGE_PAIRS) for cast in (acme, globex))
+    held = tuple(cast.order() for _ in range(OUTAGE_PAIRS // 2) for cast in (acme, globex))
+    left = orders - 3 - len(troubled) - len(outage) - len(held) - len(in_flight)
     usual = tuple((acme, globex)[number % 2].usual_order() for number in range(left))
     return Plan(
         shipped=shipped,
@@ -116,6 +130,8 @@ def make_plan(orders: int) -> Plan:
         too_dear=too_dear,
         clicked=clicked,
         troubled=troubled,
+        outage=outage,
+        held=held,
         in_flight=in_flight,
         usual=usual,
     )

@@ -14,7 +14,8 @@ from examples.shop.demo.telling import Step, Telling
 from examples.shop.demo.workers import Workers
 from examples.shop.ordering.messages import ReadOrder
 from examples.shop.sandbox.client import Sandbox
-from examples.shop.sandbox.record import CHANNELS, Accepted, Channel
+from examples.shop.sandbox.receipt_rules import RESULTS
+from examples.shop.sandbox.record import CHANNELS, Accepted, Channel, Receipt
 
 T = TypeVar("T")
 
@@ -98,6 +99,10 @@ class Stage:
     def records(self) -> dict[Channel, list[Accepted]]:
         """What the providers have written down so far."""
         return {channel: self.world.recorded(channel) for channel in CHANNELS}
+
+    def receipts(self) -> list[Receipt]:
+        """What the providers have reported so far."""
+        return [receipt for channel in RESULTS for receipt in self.world.recorded_receipts(channel)]
 
     async def sample(self) -> list[EffectView]:
         """Read the ledgers first and the providers' records afterwards: what is accepted must be there by then."""

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from duly.errors import EffectNotFound
 from examples.shop.customers.messages import CountNewsletterWishes, WishForNewsletter
 from examples.shop.demo.facts import Cascade, Clicks, Kill, Newsletter, Refusal
+from examples.shop.demo.aftermath import hear_every_receipt, outlast_an_outage, settle_in_person
 from examples.shop.demo.plan import TENANTS, WORKERS, Plan
 from examples.shop.demo.stage import NO_ERROR, SETTLED, Stage, alongside
 from examples.shop.demo.telling import Step
+from examples.shop.demo.troubles import FOUND, NOT_FOUND
 from examples.shop.demo.workers import WorkerProcess
 from examples.shop.ordering.messages import CancelOrder, CountOrders, ShipOrder
 from examples.shop.payments.messages import CloseAccount, ReadAccount, ReadPayment
@@ -39,10 +41,18 @@ async def play(stage: Stage, plan: Plan) -> None:
         await _meet_trouble(stage, plan, step)
     with step_of("… until every promise is kept") as step:
         await stage.until_quiet(step)
+    with step_of("A person settles what stays unknown", len(plan.in_trouble(FOUND, NOT_FOUND))) as step:
+        await settle_in_person(stage, plan, step)
+    with step_of("Two providers are away for everybody, and come back", len(plan.outage) + len(plan.held)) as step:
+        await outlast_an_outage(stage, plan, step)
+    with step_of("… until every promise is kept") as step:
+        await stage.until_quiet(step)
     with step_of("Orders pour in, and a worker is killed", len(plan.usual) + len(plan.in_flight)) as step:
         await _pour(stage, plan, workers.result()[0], step)
     with step_of("… until every promise is kept, those of the killed worker too") as step:
         await stage.until_quiet(step)
+    with step_of("… and every receipt has come"):
+        await hear_every_receipt(stage)
     with step_of("Each tenant looks at its messages"):
         await _look(stage, plan)
 
@@ -103,10 +113,18 @@ async def _click(stage: Stage, plan: Plan, step: Step) -> None:
 
 
 async def _meet_trouble(stage: Stage, plan: Plan, step: Step) -> None:
-    """Points 3 and 6: what becomes of an effect depends on its provider, and the ledger must tell it as it is."""
+    """Points 3, 6 and 9 to 12: what becomes of an effect depends on its provider; the ledger must tell it as it is."""
     for order in (*plan.troubled, *plan.in_flight):
         for channel, behaviour in order.trouble.behaviours.items():
-            stage.world.set_behaviour(channel, order.person.recipient(channel), behaviour.name, times=behaviour.times)
+            stage.world.set_behaviour(
+                channel,
+                order.person.recipient(channel),
+                behaviour.name,
+                times=behaviour.times,
+                seconds=behaviour.seconds,
+            )
+        for channel, report in order.trouble.reports.items():
+            stage.world.set_receipts(channel, order.person.recipient(channel), report.mood, result=report.result)
     await stage.place(plan.troubled, step)
 
 
@@ -146,10 +164,11 @@ async def _until_both_are_calling(stage: Stage, plan: Plan) -> int:
 
 
 async def _look(stage: Stage, plan: Plan) -> None:
-    """Points 5 and 8, and everything that the checks need: the ledgers first, the providers' records afterwards."""
+    """Points 5 and 8, and all that the checks need: the ledgers first, the providers' records afterwards."""
     facts = stage.facts
     facts.effects = await stage.effects()
     facts.records = stage.records()
+    facts.receipts = stage.receipts()
     for tenant, other in zip(TENANTS, reversed(TENANTS), strict=True):
         try:
             await stage.app.ledger(tenant).effect(facts.effects[other][0].id)

@@ -1,9 +1,10 @@
 """How the providers behave to some people, and what must become of those people's effects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from examples.shop.sandbox.behaviours import BehaviourName
+from examples.shop.sandbox.receipt_rules import Mood, Result
 from examples.shop.sandbox.record import Channel
 
 USUAL_STATES: Mapping[Channel, tuple[str, ...]] = {
@@ -11,14 +12,24 @@ USUAL_STATES: Mapping[Channel, tuple[str, ...]] = {
     "sms": ("accepted",),
     "billing": ("accepted",),
 }
+WITH_A_MAIL_INSTEAD = ("accepted", "accepted", "accepted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """How a provider behaves, for so many requests; always if None."""
+    """How a provider behaves, for so many requests; always if None. *seconds*: see the sandbox's behaviours."""
 
     name: BehaviourName
     times: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a provider reports what became of what it took, and what that is: the usual if None."""
+
+    mood: Mood = "normal"
+    result: Result | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +44,7 @@ class Trouble:
     behaviours: Mapping[Channel, Behaviour]
     states: Mapping[Channel, tuple[str, ...]]
     taken: Mapping[Channel, int]
+    reports: Mapping[Channel, Report] = field(default_factory=dict)
 
 
 def _trouble(
@@ -41,14 +53,17 @@ def _trouble(
     behaviours: Mapping[Channel, Behaviour],
     states: Mapping[Channel, tuple[str, ...]],
     taken: Mapping[Channel, int],
+    reports: Mapping[Channel, Report] | None = None,
 ) -> Trouble:
     """A trouble in which every channel that is not named goes as usual: two mails, an SMS, an invoice, each taken."""
+    every_state = {channel: states.get(channel, usual) for channel, usual in USUAL_STATES.items()}
     return Trouble(
         name=name,
         point=point,
         behaviours=behaviours,
-        states={channel: states.get(channel, usual) for channel, usual in USUAL_STATES.items()},
-        taken={channel: taken.get(channel, len(usual)) for channel, usual in USUAL_STATES.items()},
+        states=every_state,
+        taken={channel: taken.get(channel, len(found)) for channel, found in every_state.items()},
+        reports=reports or {},
     )
 
 
@@ -57,7 +72,8 @@ REFUSED = _trouble(
     "refused by the provider",
     6,
     {"email": Behaviour(name="refuse"), "sms": Behaviour(name="refuse"), "billing": Behaviour(name="refuse")},
-    {"email": ("failed", "failed"), "sms": ("failed",), "billing": ("failed",)},
+    # The mail instead of the SMS is refused as well.
+    {"email": ("failed", "failed", "failed"), "sms": ("failed",), "billing": ("failed",)},
     {"email": 0, "sms": 0, "billing": 0},
 )
 BUSY = _trouble(
@@ -79,8 +95,9 @@ ANSWER_LOST = _trouble(
         "sms": Behaviour(name="accept_and_drop", times=1),
         "billing": Behaviour(name="accept_and_drop", times=1),
     },
-    {"email": ("accepted", "unknown"), "sms": ("unknown",), "billing": ("unknown",)},
+    {"email": ("accepted", "unknown"), "sms": ("unknown",)},
     {},
+    {"sms": Report(mood="none")},
 )
 SILENT = _trouble(
     "not taken, and no answer at all",
@@ -90,8 +107,8 @@ SILENT = _trouble(
         "sms": Behaviour(name="hang", times=1),
         "billing": Behaviour(name="hang", times=1),
     },
-    {"email": ("accepted", "unknown"), "sms": ("unknown",), "billing": ("unknown",)},
-    {"email": 1, "sms": 0, "billing": 0},
+    {"email": ("accepted", "unknown"), "sms": ("unknown",)},
+    {"email": 1, "sms": 0},
 )
 BROKEN = _trouble(
     "SMS answered with 503",
@@ -101,4 +118,89 @@ BROKEN = _trouble(
     {"sms": 0},
 )
 IN_FLIGHT = _trouble("SMS in flight at the kill", 3, {"sms": Behaviour(name="hang")}, {"sms": ("unknown",)}, {"sms": 0})
-TROUBLES = (REFUSED, BUSY, ANSWER_LOST, SILENT, BROKEN)
+
+# Point 9: receipts.
+REPORTED = _trouble(
+    "the answer is dropped, a receipt comes",
+    9,
+    {"sms": Behaviour(name="accept_and_drop", times=1)},
+    {},
+    {},
+)
+FORGED = _trouble(
+    "the answer is dropped, a forged receipt comes",
+    9,
+    {"sms": Behaviour(name="accept_and_drop", times=1)},
+    {"sms": ("unknown",)},
+    {},
+    {"sms": Report(mood="forged"), "billing": Report(mood="forged")},
+)
+TAMPERED = _trouble(
+    "taken; a receipt is changed on its way, an event is old",
+    9,
+    {},
+    {},
+    {},
+    {"sms": Report(mood="tampered"), "billing": Report(mood="stale")},
+)
+# Point 10: keys and look-ups.
+GONE = _trouble(
+    "invoiced, then the provider is gone: same key again",
+    10,
+    {"billing": Behaviour(name="accept_and_die", times=1, seconds=0.2)},
+    {},
+    {},
+)
+ALWAYS_500 = _trouble(
+    "invoiced, but every answer is 500: looked up",
+    10,
+    {"billing": Behaviour(name="accept_and_fail")},
+    {},
+    {},
+)
+ALWAYS_503 = _trouble(
+    "never invoiced, every answer is 503: looked up",
+    10,
+    {"billing": Behaviour(name="unavailable")},
+    {"billing": ("failed",)},
+    {"billing": 0},
+)
+# Point 11: a mail goes out instead of an SMS.
+NOT_TEXTED = _trouble(
+    "SMS refused: a mail instead",
+    11,
+    {"sms": Behaviour(name="refuse")},
+    {"email": WITH_A_MAIL_INSTEAD, "sms": ("failed",)},
+    {"sms": 0},
+)
+UNDELIVERED = _trouble(
+    "SMS taken, not delivered: a mail instead",
+    11,
+    {},
+    {"email": WITH_A_MAIL_INSTEAD},
+    {},
+    {"sms": Report(result="undelivered")},
+)
+# Point 12: a person settles what nobody else can.
+FOUND = _trouble(
+    "taken, answer and receipts lost: a person finds it there",
+    12,
+    {"sms": Behaviour(name="accept_and_drop", times=1)},
+    {},
+    {},
+    {"sms": Report(mood="none")},
+)
+NOT_FOUND = _trouble(
+    "not taken, no answer: a person has it tried again",
+    12,
+    {"sms": Behaviour(name="unavailable", times=1)},
+    {},
+    {},
+)
+TROUBLES = (
+    *(REFUSED, BUSY, ANSWER_LOST, SILENT, BROKEN),
+    *(REPORTED, FORGED, TAMPERED),
+    *(GONE, ALWAYS_500, ALWAYS_503),
+    *(NOT_TEXTED, UNDELIVERED),
+    *(FOUND, NOT_FOUND),
+)

@@ -36,8 +36,9 @@ class WorkerProcess:
 class Workers:
     """All worker processes of a run. Leaving the block ends those that are left."""
 
-    def __init__(self, store: str, sandbox: Path, logs: Path) -> None:
-        self._command = [sys.executable, "-m", "examples.shop.demo.worker", f"--store={store}", f"--sandbox={sandbox}"]
+    def __init__(self, store: str, sandbox: Path, receipts_url: str, logs: Path) -> None:
+        where = (f"--store={store}", f"--sandbox={sandbox}", f"--receipts={receipts_url}")
+        self._command = [sys.executable, "-m", "examples.shop.demo.worker", *where]
         self._logs = logs
         self._started: list[WorkerProcess] = []
 

@@ -61,7 +61,8 @@ async def cancel_order(command: CancelOrder, orders: Repository[Order], effects:
             to=order.email,
             subject=f"Your order {order.number} is cancelled",
             text=f"You get {order.total} back.",
-        )
+        ),
+        reference=order.id,
     )
     order.cancel()
 
@@ -69,14 +70,25 @@ async def cancel_order(command: CancelOrder, orders: Repository[Order], effects:
 @ordering.publishes
 def order_placed(event: OrderPlaced) -> OrderPlacedPublic:
     """What others may know of it after the commit."""
-    return OrderPlacedPublic(number=event.number, customer_id=event.customer_id, email=event.email, total=event.total)
+    return OrderPlacedPublic(
+        order_id=event.order_id,
+        number=event.number,
+        customer_id=event.customer_id,
+        email=event.email,
+        total=event.total,
+    )
 
 
 @ordering.publishes
 def order_confirmed(event: OrderConfirmed) -> OrderConfirmedPublic:
     """What others may know of it after the commit."""
     return OrderConfirmedPublic(
-        number=event.number, customer_id=event.customer_id, phone=event.phone, total=event.total
+        order_id=event.order_id,
+        number=event.number,
+        customer_id=event.customer_id,
+        email=event.email,
+        phone=event.phone,
+        total=event.total,
     )
 
 

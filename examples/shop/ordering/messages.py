@@ -72,6 +72,7 @@ class OrderConfirmed(DomainEvent, subject="customer_id"):
     order_id: str
     number: str
     customer_id: str
+    email: Personal[EmailAddress]
     phone: Personal[PhoneNumber]
     total: Money
 
@@ -85,6 +86,7 @@ class OrderCancelled(DomainEvent):
 class OrderPlacedPublic(PublicEvent, subject="customer_id"):
     """An order was placed: what others may know of it after the commit."""
 
+    order_id: str
     number: str
     customer_id: str
     email: Personal[EmailAddress]
@@ -94,8 +96,10 @@ class OrderPlacedPublic(PublicEvent, subject="customer_id"):
 class OrderConfirmedPublic(PublicEvent, subject="customer_id"):
     """An order is confirmed: what others may know of it after the commit."""
 
+    order_id: str
     number: str
     customer_id: str
+    email: Personal[EmailAddress]
     phone: Personal[PhoneNumber]
     total: Money
 

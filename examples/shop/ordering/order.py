@@ -75,6 +75,7 @@ class Order(Aggregate):
                 order_id=self.id,
                 number=self.number,
                 customer_id=self.customer_id,
+                email=self.email,
                 phone=self.phone,
                 total=self.total,
             )

@@ -71,7 +71,11 @@ async def close_account(command: CloseAccount, accounts: Repository[Account]) ->
 def payment_created(event: PaymentCreated) -> PaymentCreatedPublic:
     """What others may know of it after the commit."""
     return PaymentCreatedPublic(
-        order_number=event.order_number, customer_id=event.customer_id, email=event.email, amount=event.amount
+        order_id=event.order_id,
+        order_number=event.order_number,
+        customer_id=event.customer_id,
+        email=event.email,
+        amount=event.amount,
     )
 
 

@@ -39,6 +39,7 @@ class PaymentRefunded(DomainEvent):
 class PaymentCreatedPublic(PublicEvent, subject="customer_id"):
     """There is a payment: what others may know of it after the commit."""
 
+    order_id: str
     order_number: str
     customer_id: str
     email: Personal[EmailAddress]

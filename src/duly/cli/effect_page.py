@@ -17,7 +17,7 @@ from duly.ports.ledger_view import EffectView
 
 
 def effect_page(view: EffectView, now: datetime) -> Group:
-    """State, next step, causes, attempts, look-ups, and what people did."""
+    """State, next step, causes, attempts, look-ups, receipts, and what people did."""
     parts: list[RenderableType] = [
         Text.assemble(("Effect ", "bold"), (view.id, "bold cyan")),
         _facts(view, now),
@@ -27,6 +27,8 @@ def effect_page(view: EffectView, now: datetime) -> Group:
         parts.append(_attempts(view))
     if view.look_ups:
         parts.append(_look_ups(view))
+    if view.receipts:
+        parts.append(_receipts(view))
     if view.audit:
         parts.append(_audit(view))
     spaced: list[RenderableType] = []
@@ -106,6 +108,20 @@ def _look_ups(view: EffectView) -> Group:
             answer.append(f"\n{plain(told)}", style="default not bold")
         table.add_row(str(look_up.number), moment(look_up.asked_at), look_up.step.value, answer)
     return Group(Text("Look-ups at the provider", style="bold"), table)
+
+
+def _receipts(view: EffectView) -> Group:
+    table = _table("received", "happened", "report")
+    for receipt in view.receipts:
+        names = [fact.value for fact in (receipt.delivery, receipt.engagement) if fact is not None]
+        report = Text(", ".join(names) or NOTHING, style="bold")
+        if receipt.applied_at is None:
+            report.append(" (waits for the end of the attempt)", style="not bold")
+        told = " ".join(part for part in (receipt.provider_id, receipt.detail) if part)
+        if told:
+            report.append(f"\n{plain(told)}", style="default not bold")
+        table.add_row(moment(receipt.received_at), moment(receipt.occurred_at), report)
+    return Group(Text("What the provider reported", style="bold"), table)
 
 
 def _audit(view: EffectView) -> Group:

@@ -25,11 +25,11 @@ def effects_table(views: Sequence[EffectView], now: datetime, console: Console) 
     """A page of effects: when and to whom over the id, then its state, then what comes next."""
     is_wide = console.width >= WIDE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
-    table.add_column("Effect", min_width=ID_CHARACTERS, no_wrap=True, overflow="ellipsis", ratio=4)
+    table.add_column("Effect", width=ID_CHARACTERS, overflow="fold")
     if is_wide:
-        table.add_column("Summary", ratio=3)
-    table.add_column("State", ratio=4)
-    table.add_column("Next", ratio=2)
+        table.add_column("Summary", ratio=4, overflow="fold")
+    table.add_column("State", ratio=5, overflow="fold")
+    table.add_column("Next", ratio=3)
     for view in views:
         about = Text(f"{moment(view.requested_at)[:16]} {plain(view.channel)} ")
         about.append(plain(view.recipient), style="bold")
@@ -50,15 +50,19 @@ def plan_table(plan: Plan) -> Group:
         table.add_row(f"by {name}", Text(", ".join(f"{plain(what)} {number:,}" for what, number in counts)))
     table.add_row("requested", f"{moment(plan.oldest)} to {moment(plan.newest)} UTC")
     table.add_row("plan", plan.token)
-    number = f"{plan.count:,} effect" + ("" if plan.count == 1 else "s")
-    return Group(Text(f"{number} to {plan.verb.value}", style="bold"), table)
+    return Group(Text(f"{effects_in_words(plan.count)} to {plan.verb.value}", style="bold"), table)
+
+
+def effects_in_words(number: int) -> str:
+    """So many effects."""
+    return "1 effect" if number == 1 else f"{number:,} effects"
 
 
 def anomalies_table(anomalies: Sequence[Anomaly]) -> Table:
     """What should not have been."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
-    table.add_column("When, about", min_width=ID_CHARACTERS, no_wrap=True, overflow="ellipsis", ratio=4)
-    table.add_column("What", ratio=5)
+    table.add_column("When, about", width=ID_CHARACTERS, overflow="fold")
+    table.add_column("What", ratio=1, overflow="fold")
     for anomaly in anomalies:
         about = Text(moment(anomaly.at))
         about.append(f"\n{plain(anomaly.about)}", style="cyan")

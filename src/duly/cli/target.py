@@ -38,7 +38,7 @@ def guarded(work: Coroutine[None, None, T]) -> T:
 
 
 def plain(text: str, *, keep: str = "") -> str:
-    """*text* without what would steer a terminal: providers may have written it. *keep* are characters that may stay."""
+    """*text* without what would steer a terminal: providers may have written it. Characters in *keep* may stay."""
     return "".join(character if character.isprintable() or character in keep else "\ufffd" for character in text)
 
 

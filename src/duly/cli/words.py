@@ -47,7 +47,7 @@ def next_words(view: EffectView, now: datetime) -> str:
     if view.state is Dispatch.ATTEMPTING:
         return "an attempt is under way"
     if view.state is Dispatch.UNKNOWN:
-        return "nothing by itself: settle it"
+        return "settle it"
     return NOTHING if view.state in FINAL else "waits for a person"
 
 

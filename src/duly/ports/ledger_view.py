@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -11,6 +11,7 @@ import msgspec
 
 from duly.errors import InvalidInput
 from duly.messages.envelope import Link
+from duly.ports.receipts import ReceiptView
 from duly.states.attempt import Origin
 from duly.states.delivery import Delivery
 from duly.states.effect import Dispatch, Step
@@ -109,6 +110,8 @@ class EffectView(msgspec.Struct, frozen=True, kw_only=True):
     """When it is tried next, if it waits for that."""
     attempts: tuple[AttemptView, ...]
     look_ups: tuple[LookUpView, ...] = ()
+    receipts: tuple[ReceiptView, ...] = ()
+    """What the provider reported, in the order in which it came in."""
     audit: tuple[AuditRow, ...] = ()
     """What people did to it, the earliest first."""
 
@@ -128,7 +131,7 @@ class EffectFilter(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | None = None
     cause: str | None = None
     """Id of a message of its chain of causes, best of the first one. Another one is looked for effect by effect, and
-    so is the name of a message or handler."""
+    so is the name of a message."""
     requested_from: datetime | None = None
     """Not before this time."""
     requested_to: datetime | None = None
@@ -208,7 +211,7 @@ def cursor_of(place: Place) -> str:
 def place_of(cursor: str) -> Place:
     """The place that *cursor* stands for. Raises `InvalidInput`."""
     try:
-        text = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
+        text = b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (ValueError, AttributeError):
         text = ""
     found = _CURSOR.fullmatch(text)

@@ -32,9 +32,10 @@ TAKEN_UNAWARES: Final = "a receipt says that an effect was taken"
 ON_THE_WAY: Final = frozenset({None, Delivery.SENT, Delivery.DEFERRED})
 """More is expected to be reported."""
 
+# By the effect's index alone: without statistics PostgreSQL would add the one of all that is not applied.
 SELECT_WAITING: Final = """
 SELECT id, effect_id, provider_id, delivery, engagement, suppresses, closes_ms
-  FROM duly.receipt WHERE effect_id = ANY(:ids) AND applied_ms IS NULL
+  FROM duly.receipt WHERE effect_id = ANY(:ids) AND coalesce(applied_ms, 0) = 0
  ORDER BY coalesce(occurred_ms, received_ms), id
 """
 SELECT_REPORTED: Final = """

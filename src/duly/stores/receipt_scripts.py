@@ -48,9 +48,11 @@ SELECT_BY_PROVIDER_ID: Final = """
 SELECT provider_id, id, tenant FROM duly.effect
  WHERE gateway = :gateway AND provider_id = ANY(:provider_ids) AND provider_id IS NOT NULL
 """
+# The tenant is NULL at another gateway. By key, one by one: a join would be planned from statistics.
 SELECT_BY_ATTEMPT: Final = """
-SELECT a.provider_id, e.id, e.tenant
-  FROM duly.attempt AS a JOIN duly.effect AS e ON e.id = a.effect_id AND e.gateway = :gateway
+SELECT a.provider_id, a.effect_id,
+       (SELECT e.tenant FROM duly.effect AS e WHERE e.id = a.effect_id AND e.gateway = :gateway)
+  FROM duly.attempt AS a
  WHERE a.provider_id = ANY(:provider_ids) AND a.provider_id IS NOT NULL AND a.outcome <> 'accepted'
 """
 MATCH_RECEIPTS: Final = """
@@ -58,7 +60,9 @@ UPDATE duly.receipt AS f SET effect_id = r.found, tenant = r.of_tenant, due_ms =
   FROM JSON_ROWS(:matches, receipt bigint, found text, of_tenant text) AS r
  WHERE f.id = r.receipt AND f.effect_id IS NULL
 """
-HAS_DUE: Final = "SELECT 1 FROM duly.receipt WHERE due_ms IS NOT NULL AND due_ms <= duly.now_ms() LIMIT 1"
+HAS_DUE: Final = (
+    "SELECT 1 FROM duly.receipt WHERE due_ms IS NOT NULL AND due_ms <= duly.now_ms() ORDER BY due_ms LIMIT 1"
+)
 SELECT_DUE: Final = """
 SELECT id, gateway, effect_id, provider_id, due_ms FROM duly.receipt
  WHERE due_ms IS NOT NULL AND due_ms <= duly.now_ms() ORDER BY due_ms LIMIT :rows_max
@@ -212,7 +216,8 @@ def _effects_by_provider_id(gateway: str, ids: Iterable[str | None]) -> Script[d
         found = yield Statement(text, {"gateway": gateway, "provider_ids": unknown})
         effects: dict[str, set[Found]] = defaultdict(set)
         for provider_id, effect_id, tenant in found.rows:
-            effects[provider_id].add(Found(str(effect_id), tenant))
+            if tenant is not None:
+                effects[provider_id].add(Found(str(effect_id), tenant))
         matches |= {provider_id: effect for provider_id, (effect, *others) in effects.items() if not others}
         unknown = [one for one in unknown if one not in effects]
     return matches

@@ -29,8 +29,7 @@ UPDATE_SUPPRESSION: Final = (
 DELETE_SUPPRESSION: Final = f"DELETE FROM duly.suppression WHERE {IS_IT}"
 SELECT_SUPPRESSIONS: Final = """
 SELECT channel, recipient_hash, reason, source, at_ms FROM duly.suppression
- WHERE tenant = :tenant{channel} AND (channel, recipient_hash) > (:after_channel, :after_hash)
- ORDER BY channel, recipient_hash LIMIT :rows_max
+ WHERE tenant = :tenant AND {place} ORDER BY channel, recipient_hash LIMIT :rows_max
 """
 PAUSE: Final = """
 INSERT INTO duly.pause (tenant, reason, by_whom, at_ms) VALUES (:tenant, :reason, :by, duly.now_ms())
@@ -57,7 +56,7 @@ SELECT id FROM duly.effect WHERE hold = 'tenant' AND hold <> '' AND tenant = :te
 
 def suppress_script(tenant: str, channel: str, recipient_hash: str, reason: str, source: str) -> Script[bool]:
     """Put somebody on the list, or replace the reason."""
-    about: dict[str, object] = {"tenant": tenant, "channel": storable(channel), "recipient_hash": recipient_hash}
+    about = _about(tenant, channel, recipient_hash)
     told: dict[str, object] = {**about, "reason": storable(reason), "source": storable(source)}
     is_new = bool((yield Statement(INSERT_SUPPRESSION, told)).changed)
     if not is_new:
@@ -68,7 +67,7 @@ def suppress_script(tenant: str, channel: str, recipient_hash: str, reason: str,
 
 def unsuppress_script(tenant: str, channel: str, recipient_hash: str, reason: str, by: str) -> Script[bool]:
     """Take somebody off the list."""
-    about: dict[str, object] = {"tenant": tenant, "channel": storable(channel), "recipient_hash": recipient_hash}
+    about = _about(tenant, channel, recipient_hash)
     if not (yield Statement(DELETE_SUPPRESSION, about)).changed:
         return False
     yield from note_script(tenant, verb="unsuppress", by=by, reason=reason, detail=f"{channel} {recipient_hash}")
@@ -77,7 +76,7 @@ def unsuppress_script(tenant: str, channel: str, recipient_hash: str, reason: st
 
 def suppression_script(tenant: str, channel: str, recipient_hash: str) -> Script[Suppression | None]:
     """One entry."""
-    about: dict[str, object] = {"tenant": tenant, "channel": storable(channel), "recipient_hash": recipient_hash}
+    about = _about(tenant, channel, recipient_hash)
     found = yield Statement(SELECT_SUPPRESSION, about)
     for row in found.rows:
         return Suppression(channel=row[0], recipient_hash=row[1], reason=row[2], source=row[3], at=time_of(row[4]))
@@ -95,10 +94,12 @@ def suppressions_script(
         "after_hash": after_hash,
         "rows_max": rows_max,
     }
+    place = "(channel, recipient_hash) > (:after_channel, :after_hash)"
     if channel is not None:
-        parameters["channel"] = storable(channel)
-    text = SELECT_SUPPRESSIONS.format(channel="" if channel is None else " AND channel = :channel")
-    found = yield Statement(text, parameters)
+        parameters |= {"channel": storable(channel), "after_hash": after_hash if after_channel == channel else ""}
+        del parameters["after_channel"]
+        place = "channel = :channel AND recipient_hash > :after_hash"
+    found = yield Statement(SELECT_SUPPRESSIONS.format(place=place), parameters)
     return [
         Suppression(channel=row[0], recipient_hash=row[1], reason=row[2], source=row[3], at=time_of(row[4]))
         for row in found.rows
@@ -142,6 +143,10 @@ def release_resumed_script(rows_max: int, hearers: Hearers) -> Script[Resumed]:
     moves = [_resumed(row) for row in rows if row.hold == BY_TENANT]
     has_promised = yield from move_effects(moves, hearers)
     return Resumed(effects=len(moves), has_more=len(rows) >= rows_max, has_promised=has_promised)
+
+
+def _about(tenant: str, channel: str, recipient_hash: str) -> dict[str, object]:
+    return {"tenant": tenant, "channel": storable(channel), "recipient_hash": storable(recipient_hash)}
 
 
 def _resumed(row: EffectRow) -> Move:

@@ -27,10 +27,12 @@ from duly.ports.ledger_view import (
     LookUpView,
     Place,
 )
+from duly.ports.receipts import ReceiptView
 from duly.states.attempt import Origin
 from duly.states.delivery import Delivery
 from duly.states.effect import Dispatch, Step
 from duly.states.policy import Policy
+from duly.stores.receipt_views import receipts_of
 from duly.stores.script import Row, Script, Statement, storable
 
 T = TypeVar("T")
@@ -45,30 +47,38 @@ EFFECT_FIELDS: Final = (
     "e.changed_ms, e.expires_ms, e.due_ms, e.step, e.no"
 )
 # SQLite takes ORDER BY and LIMIT in the arms of a union only inside parentheses of their own.
-ARM: Final = "SELECT * FROM (SELECT * FROM duly.effect AS e WHERE {lead} {order} LIMIT :rows_max) AS arm"
+# A limit as a subquery is no number to PostgreSQL's planner: without statistics it takes a tenant's effects for few, and
+# would rather sort all of them than go by an index for that many.
+ARM: Final = """
+SELECT * FROM (SELECT * FROM duly.effect AS e WHERE {lead} {order} LIMIT (SELECT CAST(:rows_max AS bigint))) AS arm
+"""
 SCANNED_ARM: Final = """
-SELECT * FROM (SELECT * FROM (SELECT * FROM duly.effect AS e WHERE {lead} {order} LIMIT :scanned_max) AS e
+SELECT * FROM (SELECT * FROM (SELECT * FROM duly.effect AS e WHERE {lead} {order}
+                               LIMIT (SELECT CAST(:scanned_max AS bigint))) AS e
                 WHERE {rest} {order} LIMIT :rows_max) AS arm
 """
 EDGE: Final = """
-SELECT * FROM (SELECT e.requested_ms, e.no FROM duly.effect AS e WHERE {lead} {order} LIMIT 1 OFFSET :scanned_max - 1)
+SELECT * FROM (SELECT e.requested_ms, e.no FROM duly.effect AS e WHERE {lead} {order} LIMIT 1
+                OFFSET (SELECT CAST(:scanned_max AS bigint)) - 1)
            AS edge
 """
 SELECT_PAGE: Final = "SELECT {fields} FROM ({arms}) AS e {order} LIMIT :rows_max"
 SELECT_EFFECT: Final = f"SELECT {EFFECT_FIELDS} FROM duly.effect AS e WHERE e.id = :id AND e.tenant = :tenant"
-# By key, one by one: a join would be planned from statistics.
-SELECT_SHOWN: Final = "SELECT effect_id, recipient, summary FROM duly.effect_content WHERE effect_id = ANY(:ids)"
-SELECT_ATTEMPTS: Final = """
+# By key, one by one: a join would be planned from statistics. Between the least and the greatest key, which keeps
+# PostgreSQL, without statistics, from thinking that these are most of the table.
+ARE_THESE: Final = "effect_id = ANY(:ids) AND effect_id BETWEEN :least AND :greatest"
+SELECT_SHOWN: Final = f"SELECT effect_id, recipient, summary FROM duly.effect_content WHERE {ARE_THESE}"
+SELECT_ATTEMPTS: Final = f"""
 SELECT effect_id, number, origin, started_ms, ended_ms, outcome, evidence, provider_id, possible_duplicate, key, digest
-  FROM duly.attempt WHERE effect_id = ANY(:ids) ORDER BY effect_id, number
+  FROM duly.attempt WHERE {ARE_THESE} ORDER BY effect_id, number
 """
-SELECT_LOOK_UPS: Final = """
+SELECT_LOOK_UPS: Final = f"""
 SELECT effect_id, number, step, asked_ms, answer, evidence, provider_id
-  FROM duly.look_up WHERE effect_id = ANY(:ids) ORDER BY effect_id, number
+  FROM duly.look_up WHERE {ARE_THESE} ORDER BY effect_id, number
 """
-SELECT_AUDIT: Final = """
+SELECT_AUDIT: Final = f"""
 SELECT effect_id, verb, by_whom, reason, state_before, state_after, detail, at_ms
-  FROM duly.audit WHERE effect_id IS NOT NULL AND effect_id = ANY(:ids) ORDER BY effect_id, id
+  FROM duly.audit WHERE effect_id IS NOT NULL AND {ARE_THESE} ORDER BY effect_id, id
 """
 SELECT_IDS_OF_RECIPIENT: Final = """
 SELECT effect_id FROM duly.effect_content WHERE tenant = :tenant AND recipient = :recipient LIMIT :ids_max
@@ -83,7 +93,7 @@ IS_RECIPIENTS: Final = """
 EXISTS (SELECT 1 FROM duly.effect_content AS c
          WHERE c.effect_id = e.id AND c.tenant = :tenant AND c.recipient = :recipient)
 """
-# An exact search, by which the letters % and _ mean themselves.
+# An exact search, by which the letters % and _ mean themselves. Between commas stand the name and the id of a link.
 HAS_IN_CHAIN: Final = "replace(e.chain, :in_chain, '') <> e.chain"
 
 
@@ -165,7 +175,7 @@ def query_script(tenant: str, wanted: EffectFilter, after: Place | None = None) 
             is_led_by("e.correlation = :cause")
         else:
             del parameters["cause"]
-            parameters["in_chain"] = msgspec.json.encode(wanted.cause).decode()
+            parameters["in_chain"] = f",{msgspec.json.encode(wanted.cause).decode()},"
             rest.append(HAS_IN_CHAIN)
     if wanted.reference is not None:
         parameters["reference"] = wanted.reference
@@ -219,13 +229,22 @@ def views_script(rows: Sequence[Row]) -> Script[list[EffectView]]:
     """Rows of `EFFECT_FIELDS` with all that belongs to them."""
     if not rows:
         return []
-    ids = {"ids": [str(row[0]) for row in rows]}
+    keys = sorted(str(row[0]) for row in rows)
+    ids: dict[str, object] = {"ids": keys, "least": keys[0], "greatest": keys[-1]}
     shown = {str(row[0]): row for row in (yield Statement(SELECT_SHOWN, ids)).rows}
     attempts = _by_effect((yield Statement(SELECT_ATTEMPTS, ids)).rows, _attempt)
     look_ups = _by_effect((yield Statement(SELECT_LOOK_UPS, ids)).rows, _look_up)
     audit = _by_effect((yield Statement(SELECT_AUDIT, ids)).rows, audit_row)
+    receipts = yield from receipts_of(keys)
     return [
-        _view(row, shown.get(row[0]), attempts=attempts[row[0]], look_ups=look_ups[row[0]], audit=audit[row[0]])
+        _view(
+            row,
+            shown.get(row[0]),
+            attempts=tuple(attempts[row[0]]),
+            look_ups=tuple(look_ups[row[0]]),
+            receipts=receipts.get(row[0], ()),
+            audit=tuple(audit[row[0]]),
+        )
         for row in rows
     ]
 
@@ -326,7 +345,13 @@ def _look_up(row: Row) -> LookUpView:
 
 
 def _view(
-    row: Row, shown: Row | None, *, attempts: list[AttemptView], look_ups: list[LookUpView], audit: list[AuditRow]
+    row: Row,
+    shown: Row | None,
+    *,
+    attempts: tuple[AttemptView, ...],
+    look_ups: tuple[LookUpView, ...],
+    receipts: tuple[ReceiptView, ...],
+    audit: tuple[AuditRow, ...],
 ) -> EffectView:
     next_step = None if row[21] is None else Step(row[22])
     return EffectView(
@@ -356,9 +381,10 @@ def _view(
         next_step=next_step,
         next_step_at=_time(row[21]),
         next_attempt_at=_time(row[21]) if next_step is Step.ATTEMPT else None,
-        attempts=tuple(attempts),
-        look_ups=tuple(look_ups),
-        audit=tuple(audit),
+        attempts=attempts,
+        look_ups=look_ups,
+        receipts=receipts,
+        audit=audit,
     )
 
 

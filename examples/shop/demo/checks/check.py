@@ -8,6 +8,7 @@ from duly import EffectView
 from examples.shop.demo.comparison import taken_by
 from examples.shop.demo.facts import Facts
 from examples.shop.demo.plan import Order, Person, Plan
+from examples.shop.demo.troubles import TROUBLES, Trouble
 from examples.shop.sandbox.record import CHANNELS, Accepted
 
 
@@ -68,3 +69,20 @@ class Evidence:
     def told(self, effects: Sequence[EffectView]) -> str:
         """Some effects in words: states, and how many the providers have."""
         return counted(Counter(effect.state.value for effect in effects), self.taken(effects))
+
+    def sms_of(self, *troubles: Trouble) -> list[EffectView]:
+        """The SMS of the orders that met some troubles."""
+        orders = self.plan.in_trouble(*troubles)
+        return [effect for effect in self.effects_to(orders) if effect.channel == "sms"]
+
+
+def troubles_of(point: int, evidence: Evidence) -> list[Check]:
+    """One row for each trouble that belongs to a point: what must become of its orders, here and there."""
+    return [_trouble(evidence, trouble) for trouble in TROUBLES if trouble.point == point]
+
+
+def _trouble(evidence: Evidence, trouble: Trouble) -> Check:
+    orders = evidence.plan.in_trouble(trouble)
+    planned = Counter(state for _ in orders for states in trouble.states.values() for state in states)
+    taken = len(orders) * sum(trouble.taken.values())
+    return equal(trouble.point, trouble.name, counted(planned, taken), evidence.told(evidence.effects_to(orders)))

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from duly import Dispatch, EffectView
 from duly.effects.senders import WORKER_LOST
-from examples.shop.demo.checks.check import Check, Evidence, counted, equal
+from examples.shop.demo.checks.check import Check, Evidence, counted, equal, troubles_of
 from examples.shop.demo.comparison import Comparison
 from examples.shop.demo.stage import SETTLED
-from examples.shop.demo.troubles import IN_FLIGHT, NONE, TROUBLES, Trouble
+from examples.shop.demo.troubles import IN_FLIGHT, NONE
 from examples.shop.providers import SLOTS
 from examples.shop.sandbox.record import CHANNELS
 
@@ -17,12 +17,12 @@ def crash(evidence: Evidence) -> list[Check]:
     """Point 3: what was under way when the answer or the worker was lost is unknown, and everything else is done."""
     kill = evidence.facts.kill
     assert kill is not None
-    lost = Counter(effect.channel for effect in evidence.effects if effect.reason == WORKER_LOST)
+    lost = Counter(effect.channel for effect in evidence.effects if _was_lost(effect))
     left_over = sum(effect.state not in SETTLED for effect in evidence.effects)
     sms = [effect for effect in evidence.effects_to(evidence.plan.in_flight) if effect.channel == "sms"]
     planned = Counter(state for order in evidence.plan.in_flight for state in order.trouble.states["sms"])
     return [
-        *(_trouble(evidence, trouble) for trouble in TROUBLES if trouble.point == 3),
+        *troubles_of(3, evidence),
         Check(
             point=3,
             what="a worker is killed while it calls",
@@ -47,11 +47,9 @@ def crash(evidence: Evidence) -> list[Check]:
     ]
 
 
-def _trouble(evidence: Evidence, trouble: Trouble) -> Check:
-    orders = [order for order in evidence.plan.troubled if order.trouble is trouble]
-    planned = Counter(state for _ in orders for states in trouble.states.values() for state in states)
-    taken = len(orders) * sum(trouble.taken.values())
-    return equal(trouble.point, trouble.name, counted(planned, taken), evidence.told(evidence.effects_to(orders)))
+def _was_lost(effect: EffectView) -> bool:
+    """Whether an attempt was under way when its worker was killed, whatever has settled the effect since."""
+    return any(attempt.evidence == WORKER_LOST for attempt in effect.attempts)
 
 
 def honesty(evidence: Evidence, comparison: Comparison) -> list[Check]:
@@ -63,7 +61,7 @@ def honesty(evidence: Evidence, comparison: Comparison) -> list[Check]:
     untimely = sum(not _is_timely(evidence, effect) for effect in accepted)
     facts = evidence.facts
     return [
-        *(_trouble(evidence, trouble) for trouble in TROUBLES if trouble.point == 6),
+        *troubles_of(6, evidence),
         _the_others(evidence),
         equal(6, "failed, each with its reason", f"{planned} of {planned}", _with_reason(failed)),
         Check(
