@@ -43,6 +43,9 @@ class Benchmark(ABC):
     more: ClassVar[str]
     """What ours does that the floor does not."""
 
+    is_filled_once: ClassVar[bool] = False
+    """Whether what `open` makes is only read, and costs the same whatever *operations* is: the warm-up shares it."""
+
     @property
     def store(self) -> str | None:
         """``sqlite``, ``postgres``, or None when no database is in it."""

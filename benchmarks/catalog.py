@@ -10,8 +10,10 @@ from benchmarks.flows.dispatch import Dispatch
 from benchmarks.flows.effects import Send
 from benchmarks.flows.effects_http import SendHttp
 from benchmarks.flows.latency import Latency
+from benchmarks.flows.ledger_page import FINISHED, FINISHED_QUICK, LedgerPage
 from benchmarks.flows.processes import ColdStart, Import
 from benchmarks.flows.relay import Drain
+from benchmarks.places.filling import fill_sqlite
 from benchmarks.places.place import Place
 from benchmarks.sizes import Sizes
 from benchmarks.targets import at_least, at_most, within
@@ -72,6 +74,14 @@ def _sqlite_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
                 ("latency_sqlite", True, sqlite_latency.polled),
                 ("latency_sqlite_one_process", False, sqlite_latency.told),
             )
+        ),
+        LedgerPage(
+            key="growth_ledger_page_sqlite",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            finished=sizes.grown(quick=FINISHED_QUICK, full=FINISHED),
+            fill=fill_sqlite,
+            target=at_least(0.8),
         ),
     ]
 

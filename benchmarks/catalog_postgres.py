@@ -7,8 +7,10 @@ from benchmarks.flows.commands import Commands
 from benchmarks.flows.effects import Send
 from benchmarks.flows.effects_http import SendHttp
 from benchmarks.flows.latency import Latency
+from benchmarks.flows.ledger_page import FINISHED, FINISHED_QUICK, LedgerPage
 from benchmarks.flows.relay import Drain
 from benchmarks.measured import Stopwatch
+from benchmarks.places.filling import fill_postgres
 from benchmarks.places.place import Place
 from benchmarks.sizes import Sizes
 from benchmarks.targets import at_least, at_most
@@ -59,6 +61,14 @@ def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             apart=True,
             floor_way=_notified,
             target=at_most(3),
+        ),
+        LedgerPage(
+            key="growth_ledger_page_pg",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            finished=sizes.grown(quick=FINISHED_QUICK, full=FINISHED),
+            fill=fill_postgres,
+            target=at_least(0.8),
         ),
     ]
 

@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--store", choices=["sqlite", "postgres"], help="only benchmarks on this database")
     made.add_argument("--rounds", metavar="N", type=_positive, help="rounds, at least five for figures to be quoted")
     made.add_argument("--operations", metavar="N", type=_positive, help="operations a round, whatever is usual")
+    made.add_argument("--finished", metavar="N", type=_positive, help="finished effects of a ledger that has grown")
     made.add_argument("--json", metavar="FILE", type=Path, help="write the records of this run to FILE")
     made.add_argument("--folder", metavar="DIR", type=Path, default=FOLDER, help="where results and report are kept")
     made.add_argument("--list", action="store_true", help="list the keys and end")
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run; 0, or 1 when a benchmark failed, or 2 when nothing fits what was said."""
     said = parser().parse_args(arguments)
     sqlite, postgres = SqlitePlace(), PostgresPlace()
-    known = benchmarks(Sizes(quick=said.quick, operations=said.operations), sqlite, postgres)
+    known = benchmarks(Sizes(quick=said.quick, operations=said.operations, finished=said.finished), sqlite, postgres)
     if said.list:
         print(*(f"{benchmark.key:28} {benchmark.work}" for benchmark in known), sep="\n")
         return 0

@@ -25,6 +25,16 @@ def rate(unit: str) -> Figure:
     return Figure(unit, lambda measured: measured.rate)
 
 
+def rate_of_every(unit: str, cycle: int, places: range) -> Figure:
+    """How many in a second of those whose waits stand at *places* of each *cycle* of `Measured.latencies`."""
+
+    def read(measured: Measured) -> float:
+        waits = [wait for at, wait in enumerate(measured.latencies) if at % cycle in places]
+        return len(waits) / sum(waits)
+
+    return Figure(unit, read)
+
+
 def milliseconds_each(unit: str = "ms") -> Figure:
     """How long one operation takes."""
     return Figure(unit, lambda measured: measured.seconds / measured.operations * 1e3)

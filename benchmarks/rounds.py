@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +23,16 @@ def run_rounds(benchmark: Benchmark, rounds: int, told: Told) -> list[Round]:
 
     Raises `NotRun` when it cannot run here and `WroteLess` when ours did less than a floor.
     """
-    warm_up = dataclasses.replace(benchmark, operations=_warm_up_operations(benchmark.operations))
-    with _opened(warm_up):
-        _one_round(warm_up, 0, told)
+    operations = _warm_up_operations(benchmark.operations)
+    if not benchmark.is_filled_once:
+        warm_up = dataclasses.replace(benchmark, operations=operations)
+        with _opened(warm_up):
+            _one_round(warm_up, 0, told)
     with _opened(benchmark):
+        if benchmark.is_filled_once:
+            warm_up = copy.copy(benchmark)
+            warm_up.operations = operations
+            _one_round(warm_up, 0, told)
         return [_one_round(benchmark, number, told) for number in range(1, rounds + 1)]
 
 

@@ -33,9 +33,7 @@ SETTINGS = Settings(
 )
 
 
-def shop(
-    store: str, world: World, receipts_url: str, *, worker: bool = True, settings: Settings = SETTINGS
-) -> Duly:
+def shop(store: str, world: World, receipts_url: str, *, worker: bool = True, settings: Settings = SETTINGS) -> Duly:
     """The shop on the database at URL *store*. With ``worker=False`` other processes keep its promises."""
     return Duly(
         modules=MODULES,

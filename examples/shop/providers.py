@@ -80,7 +80,7 @@ def sms(world: World, receipts_url: str) -> Gateway:
 
 
 def invoices(world: World) -> Gateway:
-    """A key for a day, then two look-ups: a list that lags, and one address that does not. And signed events."""
+    """A key for a day, then a look-up under that key, and signed events."""
     return JsonHttpGateway(
         IssueInvoice,
         f"{world.billing_url}/invoices",
@@ -91,10 +91,8 @@ def invoices(world: World) -> Gateway:
         key_lifetime=timedelta(hours=24),
         look_up=JsonLookUp(
             # By the key, not by the number of the order: two companies may have the same numbers.
-            url=f"{world.billing_url}/invoices?reference={{key}}",
-            list_field="data",
+            url=f"{world.billing_url}/invoices/by-reference/{{key}}",
             reference_field="idempotency_key",
-            confirm_url=f"{world.billing_url}/invoices/by-reference/{{key}}",
             settle=LOOK_UP_WAIT,
             lag=LOOK_UP_WAIT,
         ),

@@ -106,7 +106,7 @@ def test_a_retry_after_an_unknown_attempt_is_a_possible_duplicate_unless_its_key
     retried = ordered(order(Verb.RETRY), present(policy=policy, key_age=age))
     assert retried.settled is not None
     assert (retried.settled.state, retried.settled.wait) == (Dispatch.UNKNOWN, timedelta())
-    assert (retried.unsettled, retried.origin) == (1, Origin.MANUAL)
+    assert (retried.unsettled, retried.origin) == (1, Origin.INSISTED)
     assert retried.possible_duplicate is not (policy is Policy.KEYED and age == HOUR)
 
 
@@ -114,7 +114,7 @@ def test_a_retry_of_what_waits_goes_to_the_front_and_is_no_duplicate() -> None:
     retried = ordered(order(Verb.RETRY), present(Dispatch.SCHEDULED))
     assert retried.settled is not None
     assert (retried.settled.state, retried.settled.wait) == (Dispatch.QUEUED, timedelta())
-    assert (retried.origin, retried.possible_duplicate) == (Origin.MANUAL, False)
+    assert (retried.origin, retried.possible_duplicate) == (Origin.INSISTED, False)
 
 
 def test_a_retry_under_a_key_that_has_gone_must_be_ordered_in_so_many_words() -> None:

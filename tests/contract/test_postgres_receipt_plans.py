@@ -14,7 +14,8 @@ from tests.contract.test_postgres_plans import FILL, PAGES
 
 FILL_RECEIPTS = """
 UPDATE duly.effect SET provider_id = 'SM' || no;
-UPDATE duly.attempt SET outcome = 'accepted', provider_id = 'SM' || effect_id;
+INSERT INTO duly.late_id (gateway, provider_id, effect_id)
+SELECT 'sms', 'SM' || n, 'e-' || n FROM generate_series(1, 20000) AS n;
 INSERT INTO duly.receipt (gateway, dedupe, effect_id, tenant, provider_id, detail, suppresses, received_ms, applied_ms,
                           due_ms)
 SELECT 'sms', 'r-' || n, CASE WHEN n % 2 = 0 THEN 'e-' || n END, 'acme', 'SM' || n, '', '', n,
@@ -27,7 +28,7 @@ UPDATE duly.receipt SET due_ms = 1 WHERE dedupe = 'r-7';
 HOT: dict[str, tuple[str, str, int]] = {
     "by_id": (receipt_scripts.SELECT_BY_ID, "ARRAY['e-1', 'e-2'], 'sms'", 20),
     "by_provider_id": (receipt_scripts.SELECT_BY_PROVIDER_ID, "'sms', ARRAY['SM1', 'SM2']", 20),
-    "by_attempt": (receipt_scripts.SELECT_BY_ATTEMPT, "'sms', ARRAY['SM1', 'SM2']", 20),
+    "by_late_id": (receipt_scripts.SELECT_BY_LATE_ID, "'sms', ARRAY['SM1', 'SM2']", 20),
     "has_due": (receipt_scripts.HAS_DUE, "", 10),
     "due": (receipt_scripts.SELECT_DUE, "500", 10),
     "waiting": (receipt_moves.SELECT_WAITING, "ARRAY['e-1', 'e-2']", 20),

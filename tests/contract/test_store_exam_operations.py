@@ -269,7 +269,7 @@ async def test_a_retry_under_a_good_key_is_no_duplicate_and_under_one_that_has_g
 ) -> None:
     effect_id = await unknown(store, intent={"policy": Policy.KEYED})
     assert not (await done(store, order(Verb.RETRY), effect_id, keeps=KEYED)).possible_duplicate
-    (claimed,) = await claim(store)
+    (claimed,) = await claim(store, terms=msgspec.structs.replace(TERMS, keeps=KEYED))
     await end_attempts(store, [ended(claimed, D.UNKNOWN, outcome="unknown")])
     store.shift_clock(24 * 3_600_000)
     assert "even_if_twice=True" in await refused(store, order(Verb.RETRY), effect_id, keeps=KEYED)

@@ -323,6 +323,8 @@ async def test_receipts_of_one_request_count_in_the_order_in_which_it_happened(
         receipt("r-1", provider_id="SM1", delivery=D.DELIVERED, occurred_at=noon),
     )
     assert await heard(store, candidate) == [("delivered", "delivered"), ("engaged", "opened"), ("engaged", "clicked")]
+    ids = [row["id"] for row in await rows_of(store, candidate, "message", "id")]
+    assert len(set(ids)) == len(ids) == 3
 
 
 async def test_a_late_report_counts_after_the_window_has_closed(store: ExaminedStore, look: Look) -> None:

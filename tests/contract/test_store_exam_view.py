@@ -277,8 +277,8 @@ async def test_no_hostile_value_in_a_filter_finds_anything_or_breaks_anything(
     await requested(store, intent(reference="theirs"), tenant="other")
     counts = await candidate.row_counts(store)
     for value in HOSTILE:
-        page, after = await store.page(TENANT, EffectFilter(**{field: value}), None, 10)
-        assert (page, after) == ([], None), value
+        wanted: dict[str, Any] = {field: value}
+        assert await store.page(TENANT, EffectFilter(**wanted), None, 10) == ([], None), value
         assert await store.effect(TENANT, value) is None
         assert await store.effects(TENANT, state=None, channel=None, after=value, rows_max=9) == []
         assert await store.suppression(TENANT, value, value) is None
@@ -290,7 +290,8 @@ async def test_no_hostile_value_in_a_filter_finds_anything_or_breaks_anything(
 async def test_hostile_values_together_find_nothing(store: ExaminedStore) -> None:
     await requested(store, intent(reference="order-42"))
     for value in HOSTILE:
-        assert await found(store, **dict.fromkeys(TEXT_FILTERS, value)) == []
+        wanted: dict[str, Any] = dict.fromkeys(TEXT_FILTERS, value)
+        assert await found(store, **wanted) == []
 
 
 async def test_a_value_with_signs_of_sql_is_found_as_it_is(store: ExaminedStore) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from datetime import timedelta
 
@@ -146,6 +147,8 @@ def application(store: str | Store, provider: str, policy: Policy, *, worker: bo
 
 async def main(options: Options) -> None:
     """Serve standard input until it ends."""
+    # What it says of the workers that were killed before it is no news to whoever killed them.
+    logging.getLogger("duly").setLevel(logging.CRITICAL)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     app = application(options.store, options.provider, options.policy)

@@ -55,7 +55,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_rows(url: str) -> Rows:
-    """Everything of tenant ``acme`` that is in the database *url*."""
+    """Everything that is in the database *url*."""
     prefix = "duly." if url.startswith("postgres") else "duly_"
     store = store_from_url(url)
     await store.open()
@@ -75,11 +75,11 @@ async def read_rows(url: str) -> Rows:
             msgspec.convert({**row, "attempts": attempts.get(str(row["id"]), [])}, EffectRow)
             for row in await select(
                 "SELECT id, coalesce(reference, '') AS reference, gateway, policy, state, reason, due_ms "
-                "FROM duly.effect WHERE tenant = 'acme' ORDER BY no"
+                "FROM duly.effect ORDER BY no"
             )
         ]
-        documents = await select("SELECT type, id, body FROM duly.document WHERE tenant = 'acme'")
-        about = await select("SELECT about FROM duly.anomaly WHERE tenant = 'acme'")
+        documents = await select("SELECT type, id, body FROM duly.document")
+        about = await select("SELECT about FROM duly.anomaly")
         ((undelivered, parked),) = [
             (int(str(row["waiting"])), int(str(row["parked"])))
             for row in await select(

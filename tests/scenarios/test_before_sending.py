@@ -15,7 +15,7 @@ from duly.gateways.recording import RecordingGateway
 from duly.messages.message import Effect
 from duly.ports.gateway import Call, Prepared
 from duly.states.allowance import Rate
-from duly.states.attempt import Fault
+from duly.states.attempt import Fault, Origin
 from duly.states.breaker import BreakerTerms
 from duly.states.policy import Keeps
 from tests.scenarios.desk import (
@@ -175,9 +175,26 @@ async def test_a_tenants_rate_holds_for_its_own_messages_only(start: Start) -> N
     await until(lambda: has_sent(app, sms, 5), "the rest goes out")
 
 
-async def has_sent(app: Running, sms: RecordingGateway, count: int) -> bool:
+async def test_a_persons_order_that_waits_for_its_turn_stays_a_persons_order(start: Start) -> None:
+    sms = gateway(outcomes=[LOST], keeps=Keeps(tenant_rate=Rate(calls=1, per=HOUR)))
+    app = await start(desk, gateways=[sms])
+    (effect_id,) = await sent(app, "hello")
+    await app.quiet()
+    await app.app.operate("acme", by="ann").retry(effect_id, reason="the customer never got it")
+    await until(lambda: waits_for_its_turn(app), "the order is put off")
+    shift_clock(app, 2 * HOUR)
+    await until(lambda: has_sent(app, sms, 1, calls_max=2), "it goes out")
+    attempts = [(one.origin, one.possible_duplicate) for one in (await effect(app)).attempts]
+    assert attempts == [(Origin.SCHEDULED, False), (Origin.MANUAL, True)]
+
+
+async def waits_for_its_turn(app: Running) -> bool:
+    return (await effect(app)).reason == "waits for its turn"
+
+
+async def has_sent(app: Running, sms: RecordingGateway, count: int, *, calls_max: int | None = None) -> bool:
     calls = [call for call in sms.calls if call.tenant == "acme"]
-    assert len(calls) <= count
+    assert len(calls) <= (calls_max or count)
     return sum(view.state is Dispatch.ACCEPTED for view in await app.effects()) == count
 
 

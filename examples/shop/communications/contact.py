@@ -13,7 +13,7 @@ class Contact(Aggregate):
     is_mailed: bool = False
 
     def mail_instead(self) -> bool:
-        """Whether a mail shall go out in the place of the SMS: one does, however often the SMS is said not to arrive."""
+        """Whether a mail shall go out instead of the SMS: one does, however often the SMS is said not to arrive."""
         if self.is_mailed:
             return False
         self.is_mailed = True

@@ -5,6 +5,7 @@ The exit status is 0 if everything is as promised, 1 if not, and 2 if the story 
 
 import argparse
 import asyncio
+import logging
 import shutil
 import signal
 import sys
@@ -32,8 +33,6 @@ from examples.shop.demo.workers import WorkerDied, Workers
 from examples.shop.sandbox.client import Sandbox, SandboxDidNotStart, Settings, start
 
 WIDTH_WITHOUT_TERMINAL = 100
-INDEX_LAG_SECONDS = 3_600.0
-"""The billing API's list knows nothing of what is made in this story: only the invoice's own address does."""
 
 
 async def run(store: str, world: Sandbox, orders: int, telling: Telling, logs: Path) -> Outcome:
@@ -49,7 +48,7 @@ async def run(store: str, world: Sandbox, orders: int, telling: Telling, logs: P
         shop(store, world.addresses, receiver.url, worker=False) as second_app,
         receiver.serving(app),
     ):
-        world.set_settings(Settings(webhook_url=f"{receiver.url}/billing", index_lag_seconds=INDEX_LAG_SECONDS))
+        world.set_settings(Settings(webhook_url=f"{receiver.url}/billing"))
         with Workers(store, world.directory, receiver.url, logs) as workers, telling.live():
             stage = Stage(app, second_app, world=world, workers=workers, telling=telling, facts=facts)
             await play(stage, plan)
@@ -77,6 +76,9 @@ def main() -> int:
     directory = directory.resolve()
     if any(directory.iterdir()):
         sys.exit(f"{directory} is not empty: its database and records would mix with those of this run. Name another.")
+    logging.basicConfig(
+        filename=directory / "shop.log", format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING
+    )
     is_kept = True
     try:
         with start(directory / "world") as world, database(arguments.store, directory) as store:

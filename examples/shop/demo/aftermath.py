@@ -56,7 +56,6 @@ async def outlast_an_outage(stage: Stage, plan: Plan, step: Step) -> None:
     stage.facts.outage = Outage(
         breakers=breakers,
         held={channel: counted[channel] for channel in CHANNELS if counted[channel]},
-        attempts_of_held=sum(len(effect.attempts) for effect in held),
     )
     for channel in AWAY:
         stage.world.set_behaviour(channel, ANYONE, "ok")
@@ -92,7 +91,10 @@ async def _held(stage: Stage, plan: Plan) -> list[EffectView]:
     people = {order.person.recipient(channel) for order in plan.held for channel in AWAY}
     wanted = EffectFilter(states=(Dispatch.HELD,))
     found = [await stage.app.ledger(tenant).page(wanted) for tenant in TENANTS]
-    return [effect for page in found for effect in page.effects if effect.recipient in people]
+    # One that has been tried was the probe that asks whether the provider is back.
+    return [
+        effect for page in found for effect in page.effects if effect.recipient in people and not effect.attempts
+    ]
 
 
 async def _until(look: Callable[[], Awaitable[T]], is_enough: Callable[[T], bool]) -> T:

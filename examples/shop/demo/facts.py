@@ -60,9 +60,7 @@ class Outage:
     breakers: tuple[str, ...]
     """The gateways that were left alone."""
     held: Mapping[Channel, int]
-    """Effects that waited, of those who had ordered meanwhile."""
-    attempts_of_held: int
-    """How often they had been tried."""
+    """Effects that waited and had never been tried, of those who had ordered meanwhile."""
 
 
 @dataclass(slots=True, kw_only=True)

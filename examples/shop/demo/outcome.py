@@ -11,7 +11,7 @@ from examples.shop.demo.checks import Check, check_all
 from examples.shop.demo.comparison import Comparison, compare
 from examples.shop.demo.facts import Facts
 from examples.shop.demo.plan import Plan
-from examples.shop.demo.troubles import BUSY
+from examples.shop.demo.troubles import BUSY, UNDELIVERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class Outcome:
     seconds: float
     checks: Sequence[Check]
     comparison: Comparison
-    explained: EffectView
-    """The SMS whose chain of causes is shown: one that took more than one attempt."""
+    explained: Sequence[EffectView]
+    """Effects whose chain of causes is shown: an SMS that took more than one attempt, and a mail instead of one."""
     ledgers: Mapping[str, Sequence[EffectView]]
 
     def write(self, path: Path) -> None:
@@ -49,7 +49,12 @@ def judge(plan: Plan, facts: Facts, *, store: str, seconds: float) -> Outcome:
     )
 
 
-def _explained(plan: Plan, facts: Facts) -> EffectView:
-    recipients = {order.person.phone for order in plan.troubled if order.trouble is BUSY}
-    sms = [effect for effect in facts.all_effects if effect.recipient in recipients]
-    return max(sms, key=lambda effect: len(effect.attempts))
+def _explained(plan: Plan, facts: Facts) -> list[EffectView]:
+    phones = {order.person.phone for order in plan.in_trouble(BUSY)}
+    addresses = {order.person.email for order in plan.in_trouble(UNDELIVERED)}
+    sms = [effect for effect in facts.all_effects if effect.recipient in phones]
+    mails = [effect for effect in facts.all_effects if effect.recipient in addresses]
+    return [
+        *sorted(sms, key=lambda effect: len(effect.attempts))[-1:],
+        *sorted(mails, key=lambda effect: len(effect.chain))[-1:],
+    ]

@@ -16,6 +16,7 @@ from examples.shop.demo.outcome import Outcome
 from examples.shop.sandbox.record import CHANNELS
 
 NEWEST_OF_EACH_STATE = 3
+NAMES = {"sms": "SMS", "email": "mail", "billing": "invoice"}
 STYLES = {Dispatch.ACCEPTED: "green", Dispatch.FAILED: "red", Dispatch.UNKNOWN: "yellow"}
 
 
@@ -24,7 +25,8 @@ def report(console: Console, outcome: Outcome) -> None:
     for tenant, effects in outcome.ledgers.items():
         console.print(_counts(tenant, effects))
         console.print(_newest(tenant, effects))
-    console.print(_chain(outcome.explained), "")
+    for effect in outcome.explained:
+        console.print(_chain(effect), "")
     console.print(_comparison(outcome.comparison))
     console.print(_unsettled(outcome.comparison))
     if outcome.comparison.differences:
@@ -68,7 +70,8 @@ def _newest(tenant: str, effects: Sequence[EffectView]) -> Table:
     for state in Dispatch:
         of_state = [effect for effect in effects if effect.state is state]
         for effect in of_state[:NEWEST_OF_EACH_STATE]:
-            name = Text(state.value, style=STYLES.get(state, ""))
+            told = state.value if effect.delivery is None else f"{state.value}, {effect.delivery.value}"
+            name = Text(told, style=STYLES.get(state, ""))
             table.add_row(effect.recipient, Text(effect.summary), name, str(len(effect.attempts)), Text(effect.reason))
     return table
 
@@ -76,7 +79,8 @@ def _newest(tenant: str, effects: Sequence[EffectView]) -> Table:
 def _chain(effect: EffectView) -> Tree:
     """Why this was sent, and what became of it."""
     first, *others = effect.chain
-    tree = Tree(Text.assemble(("Why was this SMS sent?  ", "bold"), f"{first.kind} ", (first.name, "cyan")))
+    name = NAMES[effect.channel]
+    tree = Tree(Text.assemble((f"Why was this {name} sent?  ", "bold"), f"{first.kind} ", (first.name, "cyan")))
     branch = tree
     for link in others:
         branch = branch.add(Text.assemble(f"{link.kind} ", (link.name, "cyan"), (f"  by {link.handler}", "dim")))

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from duly.errors import EffectNotFound
 from examples.shop.customers.messages import CountNewsletterWishes, WishForNewsletter
-from examples.shop.demo.facts import Cascade, Clicks, Kill, Newsletter, Refusal
 from examples.shop.demo.aftermath import hear_every_receipt, outlast_an_outage, settle_in_person
+from examples.shop.demo.facts import Cascade, Clicks, Kill, Newsletter, Refusal
 from examples.shop.demo.plan import TENANTS, WORKERS, Plan
 from examples.shop.demo.stage import NO_ERROR, SETTLED, Stage, alongside
 from examples.shop.demo.telling import Step

@@ -1,4 +1,6 @@
-"""A worker of the shop as a process of its own: python -m examples.shop.demo.worker --store URL --sandbox DIR --receipts URL
+"""A worker of the shop as a process of its own.
+
+python -m examples.shop.demo.worker --store URL --sandbox DIR --receipts URL
 
 It says "ready" on standard output, and works until SIGTERM, SIGINT or the end of its standard input: whoever started
 it holds the other end of that pipe, and takes the worker along in whatever way it ends.

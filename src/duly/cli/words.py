@@ -58,7 +58,7 @@ def hint(view: EffectView) -> str:
 
 def attempt_words(attempt: AttemptView) -> str:
     """What is special about an attempt."""
-    by_hand = "by hand" if attempt.origin is Origin.MANUAL else ""
+    by_hand = "" if attempt.origin is Origin.SCHEDULED else "by hand"
     duplicate = "possible duplicate" if attempt.possible_duplicate else ""
     return ", ".join(word for word in (by_hand, duplicate) if word)
 

@@ -149,7 +149,7 @@ def _retry(operation: Operation, present: Present, keeps: Keeps) -> Ruling:
     state = _D.UNKNOWN if present.state is _D.UNKNOWN else _D.QUEUED
     return Ordered(
         settled=_now(state, f"a person ordered an attempt: {operation.reason}"),
-        origin=Origin.MANUAL,
+        origin=Origin.INSISTED if operation.even_if_twice else Origin.MANUAL,
         unsettled=present.unsettled,
         possible_duplicate=may_duplicate,
     )

@@ -56,4 +56,6 @@ class Origin(Enum):
     SCHEDULED = "scheduled"
     """The schedule and the policy."""
     MANUAL = "manual"
-    """A person, with a reason; perhaps against the policy."""
+    """A person, with a reason."""
+    INSISTED = "insisted"
+    """A person, with a reason, even if it arrives twice."""

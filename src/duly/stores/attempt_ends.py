@@ -9,6 +9,7 @@ from typing import Final
 from duly.clock import to_milliseconds
 from duly.ports.ledger import Ended, Lost, LostSettler
 from duly.ports.outcomes import DISPATCH_EVENTS, Hearers
+from duly.states.attempt import Origin
 from duly.states.effect import Dispatch, Settled
 from duly.stores.effect_moves import (
     NEEDS_A_PERSON,
@@ -20,7 +21,7 @@ from duly.stores.effect_moves import (
     lock_effects,
     move_effects,
 )
-from duly.stores.receipt_moves import apply_waiting, wake_receipts
+from duly.stores.receipt_moves import apply_waiting, note_late_id
 from duly.stores.script import Row, Script, Statement, json_rows, storable
 
 NEVER_STARTED: Final = "never started: the claim's answer was lost"
@@ -121,7 +122,13 @@ def lose_attempts(reason: str, settle: LostSettler, hearers: Hearers) -> Script[
     rows = yield from lock_effects(str(row[0]) for row in found.rows)
     attempting = [row for row in rows if row.state is Dispatch.ATTEMPTING]
     moves = [
-        Move(row=row, settled=settle(row.gateway, row.standing()), unsettled=row.unsettled + 1, look_ups=0)
+        Move(
+            row=row,
+            settled=settle(row.gateway, row.standing()),
+            origin=Origin.SCHEDULED,
+            unsettled=row.unsettled + 1,
+            look_ups=0,
+        )
         for row in attempting
     ]
     moves += [
@@ -151,7 +158,7 @@ def _late(end: Ended) -> Script[bool]:
         return True
     note = f" [learned too late to count: {end.outcome} {provider_id or ''} {evidence}]"
     yield Statement(NOTE_LATE, {**about, "note": note, "provider_id": provider_id})
-    yield from wake_receipts(end.effect_id, provider_id)
+    yield from note_late_id(end.effect_id, provider_id)
     return False
 
 

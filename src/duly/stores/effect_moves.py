@@ -25,7 +25,7 @@ LEDGER: Final = "duly.ledger"
 EFFECT_COLUMNS: Final = (
     "e.id, e.tenant, e.type, e.channel, e.gateway, e.policy, e.state, e.step, e.hold, e.counted, e.attempts, "
     "e.unsettled, e.look_ups, e.moves, e.provider_id, e.reference, e.chain, e.trace, e.delivery, "
-    "CASE WHEN e.first_attempt_ms IS NULL THEN 0 ELSE duly.now_ms() - e.first_attempt_ms END, e.due_ms, e.reason"
+    "CASE WHEN e.first_attempt_ms IS NULL THEN 0 ELSE duly.now_ms() - e.first_attempt_ms END, e.due_ms, e.reason, e.origin"
 )
 LOCK_EFFECTS: Final = f"SELECT {EFFECT_COLUMNS} FROM duly.effect AS e WHERE e.id = ANY(:ids) ORDER BY e.id FOR UPDATE"
 MOVE_EFFECTS: Final = """
@@ -89,6 +89,8 @@ class EffectRow(msgspec.Struct, frozen=True, kw_only=True):
     key_age: timedelta
     due_ms: int | None
     reason: str
+    origin: Origin
+    """Who ordered its next attempt."""
 
     def standing(self, *, attempts: int | None = None, unsettled: int | None = None) -> Standing:
         """Where it stands, for a decision."""
@@ -126,6 +128,7 @@ def effect_row(row: Row) -> EffectRow:
         key_age=from_milliseconds(row[19]),
         due_ms=row[20],
         reason=row[21],
+        origin=Origin(row[22]),
     )
 
 
@@ -135,7 +138,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     row: EffectRow
     settled: Settled
     hold: str = ""
-    origin: Origin = Origin.SCHEDULED
+    origin: Origin | None = None
     provider_id: str | None = None
     counted: int | None = None
     unsettled: int | None = None
@@ -220,7 +223,7 @@ def _record(move: Move) -> dict[str, object]:
         "why": storable(settled.reason),
         "held_by": move.hold,
         "next_step": settled.step.value,
-        "ordered_by": move.origin.value,
+        "ordered_by": (move.origin or row.origin).value,
         "their_id": move.provider_id and storable(move.provider_id),
         "now_counted": row.counted if move.counted is None else move.counted,
         "now_unsettled": row.unsettled if move.unsettled is None else move.unsettled,

@@ -54,6 +54,11 @@ UPDATE duly.effect AS e
                  more_moves integer) AS r
  WHERE e.id = r.effect
 """
+NOTE_LATE_ID: Final = """
+INSERT INTO duly.late_id (gateway, provider_id, effect_id)
+SELECT e.gateway, :provider_id, e.id FROM duly.effect AS e WHERE e.id = :effect_id
+ON CONFLICT (gateway, provider_id, effect_id) DO NOTHING
+"""
 WAKE_RECEIPTS: Final = """
 UPDATE duly.receipt SET due_ms = duly.now_ms()
  WHERE applied_ms IS NULL AND provider_id = :provider_id
@@ -123,6 +128,13 @@ def apply_waiting(rows: Sequence[EffectRow], hearers: Hearers) -> Script[Applied
         yield Statement(MARK_REPORTED, {"ids": attempting})
     reports = [_report(row, waiting[row.id]) for row in rows if row.state is not Dispatch.ATTEMPTING]
     return (yield from _apply(reports, hearers)) if reports else Applied()
+
+
+def note_late_id(effect_id: str, provider_id: str | None) -> Script[None]:
+    """A stale worker has learned this id: receipts find the effect by it."""
+    if provider_id is not None:
+        yield Statement(NOTE_LATE_ID, {"effect_id": effect_id, "provider_id": provider_id})
+        yield from wake_receipts(effect_id, provider_id)
 
 
 def wake_receipts(effect_id: str, provider_id: str | None) -> Script[None]:

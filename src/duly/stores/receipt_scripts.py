@@ -48,12 +48,10 @@ SELECT_BY_PROVIDER_ID: Final = """
 SELECT provider_id, id, tenant FROM duly.effect
  WHERE gateway = :gateway AND provider_id = ANY(:provider_ids) AND provider_id IS NOT NULL
 """
-# The tenant is NULL at another gateway. By key, one by one: a join would be planned from statistics.
-SELECT_BY_ATTEMPT: Final = """
-SELECT a.provider_id, a.effect_id,
-       (SELECT e.tenant FROM duly.effect AS e WHERE e.id = a.effect_id AND e.gateway = :gateway)
-  FROM duly.attempt AS a
- WHERE a.provider_id = ANY(:provider_ids) AND a.provider_id IS NOT NULL AND a.outcome <> 'accepted'
+# By key, one by one: a join would be planned from statistics. The tenant is NULL when the effect is gone.
+SELECT_BY_LATE_ID: Final = """
+SELECT l.provider_id, l.effect_id, (SELECT e.tenant FROM duly.effect AS e WHERE e.id = l.effect_id)
+  FROM duly.late_id AS l WHERE l.gateway = :gateway AND l.provider_id = ANY(:provider_ids)
 """
 MATCH_RECEIPTS: Final = """
 UPDATE duly.receipt AS f SET effect_id = r.found, tenant = r.of_tenant, due_ms = duly.now_ms()
@@ -207,10 +205,10 @@ def _effects_by_id(gateway: str, ids: Iterable[str | None]) -> Script[dict[str, 
 
 
 def _effects_by_provider_id(gateway: str, ids: Iterable[str | None]) -> Script[dict[str, Found]]:
-    """By the provider's id of an effect, else of an attempt. One that several effects have says nothing."""
+    """By the provider's id of an effect, else by one that was learned late. What several effects have says nothing."""
     unknown = sorted(one for one in ids if one)
     matches: dict[str, Found] = {}
-    for text in (SELECT_BY_PROVIDER_ID, SELECT_BY_ATTEMPT):
+    for text in (SELECT_BY_PROVIDER_ID, SELECT_BY_LATE_ID):
         if not unknown:
             break
         found = yield Statement(text, {"gateway": gateway, "provider_ids": unknown})

@@ -14,6 +14,7 @@ from duly.ports.gateway import Prepared, decode_attachments
 from duly.ports.ledger import BreakerMove, Claim, Claimed, Turn, Turned, destination_key
 from duly.ports.outcomes import Hearers
 from duly.states.allowance import Rate
+from duly.states.attempt import Origin
 from duly.states.effect import Dispatch, Settled, when_key_has_gone
 from duly.states.policy import Policy, is_key_good
 from duly.stores.allowances import RESERVED, look_at_allowance, reserve_allowance, use_allowance
@@ -31,7 +32,7 @@ PROBING_MS: Final = 1_000
 CANDIDATES: Final = """
 SELECT * FROM (
     SELECT {columns}, e.key, e.destination, e.barred, e.requested_ms,
-           CASE WHEN e.expires_ms <= duly.now_ms() THEN 1 ELSE 0 END AS is_late, e.origin
+           CASE WHEN e.expires_ms <= duly.now_ms() THEN 1 ELSE 0 END AS is_late
       FROM duly.effect AS e
      WHERE e.gateway = :gateway AND e.urgent = :urgent{n} AND e.tenant = :tenant{n} AND e.due_ms IS NOT NULL
        AND e.step = 'attempt' AND e.due_ms <= duly.now_ms() AND e.reported = 0
@@ -85,7 +86,6 @@ class Candidate(msgspec.Struct, frozen=True):
     barred: str
     requested_ms: int
     is_late: bool
-    origin: str
 
     @property
     def place(self) -> str:
@@ -144,9 +144,7 @@ def _candidates(gateway: str, shares: list[tuple[int, str, int]]) -> Script[list
         arms.append(CANDIDATES.format(columns=EFFECT_COLUMNS, n=n))
         parameters |= {f"urgent{n}": urgent, f"tenant{n}": tenant, f"share{n}": share}
     found = yield Statement(" UNION ALL ".join(arms), parameters)
-    return [
-        Candidate(effect_row(row), row[22], row[23], row[24], row[25], bool(row[26]), row[27]) for row in found.rows
-    ]
+    return [Candidate(effect_row(row), row[23], row[24], row[25], row[26], bool(row[27])) for row in found.rows]
 
 
 def _sift(
@@ -194,7 +192,7 @@ def _instead(claim: Claim, standings: Standings, candidate: Candidate, content: 
     breaker = standings.breakers.get(candidate.place) if candidate.place else None
     if breaker is not None and breaker.left_ms > 0:
         return _put_off(row, breaker.reason, PROBING_MS if breaker.is_probing else breaker.left_ms, hold="breaker")
-    if candidate.origin == "manual":
+    if row.origin is Origin.INSISTED:
         return None
     gone = when_key_has_gone(row.standing(), claim.terms)
     return None if gone is None else Move(row=row, settled=gone, look_ups=0)

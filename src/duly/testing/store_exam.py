@@ -42,6 +42,7 @@ TABLES: Final = (
     "effect",
     "effect_content",
     "attempt",
+    "late_id",
     "receipt",
     "suppression",
     "anomaly",

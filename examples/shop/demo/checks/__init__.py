@@ -2,6 +2,9 @@
 
 from examples.shop.demo.checks.check import Check, Evidence, not_yet
 from examples.shop.demo.checks.commands import cascade, repeats, rollbacks
+from examples.shop.demo.checks.invoices import invoices
+from examples.shop.demo.checks.receipts import receipts
+from examples.shop.demo.checks.recovery import mails_instead, outage, people
 from examples.shop.demo.checks.sending import crash, honesty
 from examples.shop.demo.checks.tenants import tenants
 from examples.shop.demo.comparison import Comparison
@@ -23,4 +26,9 @@ def check_all(plan: Plan, facts: Facts, comparison: Comparison) -> list[Check]:
         *honesty(evidence, comparison),
         not_yet(7, "a welcome SMS waits for two events", "it goes out after both, in either order"),
         *cascade(evidence),
+        *receipts(evidence),
+        *invoices(evidence),
+        *mails_instead(evidence),
+        *people(evidence),
+        *outage(evidence),
     ]

@@ -241,8 +241,15 @@ CREATE TABLE duly.attempt (
     provider_id        text COLLATE "C",
     PRIMARY KEY (effect_id, number)
 );
--- Ids that their effects do not have: what stale workers learned.
-CREATE INDEX attempt_provider ON duly.attempt (provider_id) WHERE provider_id IS NOT NULL AND outcome <> 'accepted';
+
+-- Ids of the provider that stale workers learned, and that their effects do not have. An index of attempts would find
+-- them, too, and cost each attempt its cheap update (HOT), some 5 % of all WAL.
+CREATE TABLE duly.late_id (
+    gateway     text COLLATE "C" NOT NULL,
+    provider_id text COLLATE "C" NOT NULL,
+    effect_id   text COLLATE "C" NOT NULL,
+    PRIMARY KEY (gateway, provider_id, effect_id)
+);
 
 -- Look-ups at the provider.
 CREATE TABLE duly.look_up (

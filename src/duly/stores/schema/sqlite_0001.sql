@@ -234,9 +234,14 @@ CREATE TABLE duly_attempt (
     provider_id        TEXT,
     PRIMARY KEY (effect_id, number)
 ) WITHOUT ROWID;
--- Ids that their effects do not have: what stale workers learned.
-CREATE INDEX duly_attempt_provider ON duly_attempt (provider_id)
-    WHERE provider_id IS NOT NULL AND outcome <> 'accepted';
+
+-- Ids of the provider that stale workers learned, and that their effects do not have.
+CREATE TABLE duly_late_id (
+    gateway     TEXT NOT NULL,
+    provider_id TEXT NOT NULL,
+    effect_id   TEXT NOT NULL,
+    PRIMARY KEY (gateway, provider_id, effect_id)
+) WITHOUT ROWID;
 
 -- Look-ups at the provider.
 CREATE TABLE duly_look_up (
