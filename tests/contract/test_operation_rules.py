@@ -168,3 +168,15 @@ def test_a_cancelled_effect_has_no_next_step_and_a_released_one_has_it_now() -> 
     assert cancelled is not None
     assert released is not None
     assert (cancelled.wait, released.wait) == (None, timedelta())
+
+
+def test_what_a_receipt_says_was_taken_is_settled_and_goes_out_again_only_in_so_many_words() -> None:
+    reported = present(Dispatch.HELD, was_reported=True)
+    settled = ordered(order(Verb.SETTLE), reported)
+    assert settled.settled is not None
+    assert settled.settled.state is Dispatch.ACCEPTED
+    assert declined(order(Verb.SETTLE, verdict=Verdict.NOT_SENT), reported) == "is held: cancel closes it as not sent."
+    assert "even_if_twice=True" in declined(order(Verb.RELEASE, even_if_twice=False), reported)
+    assert "even_if_twice=True" in declined(order(Verb.RETRY, even_if_twice=False), reported)
+    retried = ordered(order(Verb.RETRY, even_if_twice=True), reported)
+    assert (retried.origin, retried.settled and retried.settled.state) == (Origin.INSISTED, Dispatch.QUEUED)

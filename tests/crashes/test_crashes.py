@@ -1,7 +1,8 @@
-"""R02 and R03, smallest: a process killed at every named failpoint, and one killed under load.
+"""R02 and R03, smallest: a process killed at every failpoint of Acts I and II, and one killed under load.
 
 I1 nothing acknowledged is lost, I2 nothing is sent from a transaction that rolled back, I3 a provider takes each effect
-once or the ledger says unknown, I4 order within a key, I5 a handler's own effects happen once, I7 it drains.
+once or the ledger says unknown, I5 a handler's own effects happen once, I7 it drains, I9 what is unknown says why. The
+failpoints of Act III, under every policy: tests/reliability.
 """
 
 from __future__ import annotations
@@ -12,25 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from duly import Dispatch, Query, Repository
+from duly import Policy
 from duly.failpoints import NAMES
 from duly.testing.history import History
 from duly.testing.process import ProcessUnderTest
-from tests.crashes.application import Tally, application, shop
-from tests.crashes.provider import provider
+from tests.reliability.application import SLOTS, Options, PlaceOrder, application
+from tests.reliability.checks import WORKER_LOST, all_invariants, unknown
+from tests.reliability.ledger_rows import read_rows
+from tests.reliability.provider import providing
+from tests.reliability.r02_failpoints import LOOKING_UP, SENDING
 
-SLOTS = 4
+POLICY = Policy.AT_MOST_ONCE
 ORDERS = [f"o-{number:02}" for number in range(12)]
-
-
-class Tallied(Query[list[str]]):
-    pass
-
-
-@shop.query
-async def tallied(query: Tallied, tallies: Repository[Tally]) -> list[str]:
-    tally = await tallies.find("all")
-    return [] if tally is None else tally.orders
+EARLIER = [name for name in NAMES if name not in (*SENDING, *LOOKING_UP)]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -41,69 +36,62 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield request.getfixturevalue("postgres_server").create_database()
 
 
-@pytest.mark.parametrize("failpoint", NAMES)
+@pytest.mark.parametrize("failpoint", EARLIER)
 async def test_a_process_killed_at_any_failpoint_loses_nothing_and_sends_nothing_twice(
     store: str, failpoint: str, tmp_path: Path
 ) -> None:
     history = History(tmp_path / "history.jsonl")
-    async with provider(history) as url:
-        await migrate(store, url)
-        doomed = await ProcessUnderTest.start("tests.crashes.application", [store, url, failpoint, "3"], history)
+    async with providing(history) as provider:
+        await migrate(store, provider.url)
+        options = Options(store=store, provider=provider.url, policy=POLICY, kill_at=failpoint, hit_number=3)
+        doomed = await ProcessUnderTest.start("tests.reliability.application", [options.text()], history)
         for order_id in ORDERS:
             await doomed.ask(order_id)
         status = await doomed.ended(seconds_max=20)
         assert status == -9, f"the failpoint {failpoint} was not hit"
         await doomed.kill()
-        await recover_and_check(store, url, history, kills=1)
+        await recover_and_check(store, provider.url, history, kills=1)
 
 
 async def test_a_process_killed_again_and_again_under_load_loses_nothing(store: str, tmp_path: Path) -> None:
     history = History(tmp_path / "history.jsonl")
     kills = 3
-    async with provider(history) as url:
-        await migrate(store, url)
+    async with providing(history) as provider:
+        await migrate(store, provider.url)
+        options = Options(store=store, provider=provider.url, policy=POLICY)
         for kill in range(kills):
-            victim = await ProcessUnderTest.start("tests.crashes.application", [store, url], history)
+            victim = await ProcessUnderTest.start("tests.reliability.application", [options.text()], history)
             for order_id in ORDERS:
                 await victim.ask(order_id)
             # Killed when some are acknowledged: in the middle of what follows from them.
             await victim.acknowledged(set(ORDERS[: 4 * (kill + 1)]), seconds_max=20)
             await victim.kill()
         assert sum(1 for _ in history.of("killed")) == kills
-        await recover_and_check(store, url, history, kills=kills)
+        await recover_and_check(store, provider.url, history, kills=kills)
+
+
+def test_every_failpoint_is_hit_here_or_in_the_scenario_of_act_three() -> None:
+    assert {*EARLIER, *SENDING, *LOOKING_UP} == set(NAMES)
+    assert all(name.startswith(("command.", "relay.")) for name in EARLIER)
+    assert SENDING
+    assert LOOKING_UP
 
 
 async def migrate(store: str, url: str) -> None:
     if store.startswith("postgres"):
-        await application(store, url).migrate()
+        await application(store, url, POLICY).migrate()
 
 
 async def recover_and_check(store: str, url: str, history: History, *, kills: int) -> None:
     """The normal start is the recovery; the client sends again what was not acknowledged."""
-    async with application(store, url) as app:
-        from tests.crashes.application import PlaceOrder
-
-        acknowledged = {entry.about for entry in history.of("acknowledged")}
+    async with application(store, url, POLICY) as app:
         for order_id in ORDERS:
             await app.execute(PlaceOrder(order_id=order_id), command_id=f"place {order_id}")
         await app.until_quiet(time_max=timedelta(seconds=30))
-        effects = await app.ledger().all_effects()
-        tally = await app.ask(Tallied())
-        parked = await app.parked()
-    assert acknowledged <= set(ORDERS)
-    assert parked == []
-    # I1, I5: every order has its one effect and its one place in the tally.
-    assert sorted(tally) == ORDERS
-    assert len(effects) == len(ORDERS)
-    # I3: taken exactly once by the provider, or unknown here; at most the gateway's slots per kill are unknown.
-    states = {effect.state for effect in effects}
-    assert states <= {Dispatch.ACCEPTED, Dispatch.UNKNOWN}, states
-    unknown = [effect for effect in effects if effect.state is Dispatch.UNKNOWN]
-    assert len(unknown) <= SLOTS * kills
-    for effect in effects:
-        taken = history.count("taken", effect.id)
-        assert taken == 1 if effect.state is Dispatch.ACCEPTED else taken <= 1
-        assert effect.attempts[-1].outcome == effect.state.value
-    assert all("worker was lost" in effect.reason for effect in unknown)
-    # I2: the provider took nothing that the ledger does not have.
-    assert {entry.about for entry in history.of("taken")} <= {effect.id for effect in effects}
+    rows = await read_rows(store)
+    assert all_invariants(history, rows) == []
+    assert sorted(rows.orders) == ORDERS
+    assert {effect.state for effect in rows.effects} <= {"accepted", "unknown"}
+    # At most the gateway's slots per kill are unknown, and say why.
+    assert len(unknown(rows)) <= SLOTS * kills
+    assert all(WORKER_LOST in effect.reason for effect in unknown(rows))

@@ -53,7 +53,7 @@ DISPATCH_LAYOUT: Final = Layout(
     routes={
         ("waiting", "attempting"): Route(("right", 0.542), ("left", 0.5), "its time has come (2)", (500, 199)),
         ("waiting", "closed"): Route(
-            ("bottom", 0.5), ("top", 0.45), "not wanted, too late or withdrawn (8)", (345, 320)
+            ("bottom", 0.5), ("top", 0.45), "not wanted, too late or withdrawn (9)", (345, 320)
         ),
         ("requested", "held"): Route(("right", 0.75), ("left", 0.3)),
         ("scheduled", "queued"): Route(("right", 0.25), ("left", 0.7)),
@@ -66,7 +66,8 @@ DISPATCH_LAYOUT: Final = Layout(
         ("attempting", "unknown"): Route(("top", 0.4), ("bottom", 0.4), "perhaps sent (3)", (580, 129)),
         ("unknown", "attempting"): Route(("bottom", 0.7), ("top", 0.7), "policy permits (6)", (737, 129)),
         ("attempting", "accepted"): Route(("right", 0.3), ("left", 0.75), "taken (3)", (816, 176)),
-        ("attempting", "failed"): Route(("right", 0.7), ("left", 0.7), "not sent: for good (4)", (880, 205)),
+        ("attempting", "failed"): Route(("right", 0.7), ("left", 0.7), "not sent: for good (4)", (800, 209)),
+        ("held", "accepted"): Route(("right", 0.85), ("bottom", 0.7), "taken, says a receipt (8)", (700, 310)),
         ("unknown", "accepted"): Route(("right", 0.7), ("left", 0.25), "settled: sent (6)", (836, 88)),
         ("unknown", "failed"): Route(
             ("right", 0.25), ("top", 0.5), "settled: not sent, none is left (6, 7)", (870, 30)

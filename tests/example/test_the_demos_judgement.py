@@ -8,10 +8,25 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from duly import Dispatch
+from duly import Delivery, Dispatch, EffectView
+from duly.effects.senders import WORKER_LOST
 from examples.shop.demo.checks import Check
 from examples.shop.demo.facts import Refusal
-from examples.shop.demo.troubles import BUSY, REFUSED
+from examples.shop.demo.troubles import (
+    ALWAYS_500,
+    ALWAYS_503,
+    BUSY,
+    FORGED,
+    FOUND,
+    GONE,
+    NOT_FOUND,
+    REFUSED,
+    REPORTED,
+    TAMPERED,
+    UNDELIVERED,
+    Trouble,
+)
+from examples.shop.sandbox.record import Channel
 from tests.example.perfect_run import PerfectRun, perfect_run
 
 Tampering = Callable[[PerfectRun], None]
@@ -54,10 +69,12 @@ def ledger_calls_a_refused_one_accepted(run: PerfectRun) -> None:
 
 
 def ledger_calls_an_unknown_one_failed(run: PerfectRun) -> None:
-    taken = {record.reference for record in run.records["billing"]}
+    taken = {record.reference for record in run.records["email"]}
     effects = run.effects["acme"]
     place = next(
-        number for number, effect in enumerate(effects) if effect.state is Dispatch.UNKNOWN and effect.id in taken
+        number
+        for number, effect in enumerate(effects)
+        if effect.state is Dispatch.UNKNOWN and f"<{effect.id}@shop.example>" in taken
     )
     effects[place] = msgspec.structs.replace(effects[place], state=Dispatch.FAILED)
 
@@ -123,10 +140,13 @@ def nothing_was_in_flight(run: PerfectRun) -> None:
 
 
 def kill_leaves_too_many_unknown(run: PerfectRun) -> None:
-    (lost,) = {effect.reason for effect in run.effects["acme"] if "worker was lost" in effect.reason}
     for effects in run.effects.values():
         effects[:] = [
-            msgspec.structs.replace(effect, reason=lost) if effect.state is Dispatch.UNKNOWN else effect
+            msgspec.structs.replace(
+                effect, attempts=(msgspec.structs.replace(effect.attempts[0], evidence=WORKER_LOST),)
+            )
+            if effect.state is Dispatch.UNKNOWN
+            else effect
             for effect in effects
         ]
 
@@ -164,6 +184,133 @@ def cascade_stops_half_way(run: PerfectRun) -> None:
     run.facts.cascade = replace(run.facts.cascade, order_state="placed")
 
 
+def receipt_settles_nothing(run: PerfectRun) -> None:
+    _change_of(run, REPORTED, "sms", state=Dispatch.UNKNOWN, reason="no answer")
+
+
+def receipt_settles_what_was_never_unknown(run: PerfectRun) -> None:
+    sms = _first_of(run, REPORTED, "sms")
+    attempt = msgspec.structs.replace(sms.attempts[0], outcome="accepted")
+    _change_of(run, REPORTED, "sms", attempts=(attempt,))
+
+
+def forged_receipt_settles(run: PerfectRun) -> None:
+    (taken,) = [record for record in run.records["sms"] if record.recipient == _first_of(run, FORGED, "sms").recipient]
+    _change_of(run, FORGED, "sms", state=Dispatch.ACCEPTED, reason="", provider_id=taken.provider_id)
+
+
+def forged_receipt_is_taken(run: PerfectRun) -> None:
+    run.facts.receipts = [replace(one, answer=204) if one.flaw else one for one in run.facts.receipts]
+
+
+def tampered_receipt_changes_the_delivery(run: PerfectRun) -> None:
+    _change_of(run, TAMPERED, "sms", delivery=Delivery.UNDELIVERED)
+
+
+def tampered_receipt_sends_a_mail(run: PerfectRun) -> None:
+    mail = _first_of(run, TAMPERED, "email")
+    run.effects["acme"].append(msgspec.structs.replace(mail, id="one more"))
+
+
+def delivery_is_not_what_was_reported(run: PerfectRun) -> None:
+    _change_of(run, UNDELIVERED, "sms", delivery=Delivery.DELIVERED)
+
+
+def delivery_was_never_reported(run: PerfectRun) -> None:
+    run.facts.receipts = [one for one in run.facts.receipts if one.channel != "billing"]
+
+
+def every_receipt_is_turned_away(run: PerfectRun) -> None:
+    run.facts.receipts = [replace(one, answer=400) for one in run.facts.receipts]
+    for effects in run.effects.values():
+        effects[:] = [msgspec.structs.replace(effect, delivery=None) for effect in effects]
+
+
+def order_is_invoiced_twice(run: PerfectRun) -> None:
+    run.records["billing"].append(replace(run.records["billing"][0], provider_id="in_0"))
+
+
+def invoice_stays_unknown(run: PerfectRun) -> None:
+    _change_of(run, GONE, "billing", state=Dispatch.UNKNOWN, reason="no answer")
+
+
+def nobody_looks_an_invoice_up(run: PerfectRun) -> None:
+    _change_of(run, ALWAYS_500, "billing", look_ups=())
+
+
+def not_there_is_asked_only_once(run: PerfectRun) -> None:
+    _change_of(run, ALWAYS_503, "billing", look_ups=_first_of(run, ALWAYS_503, "billing").look_ups[:1])
+
+
+def no_mail_goes_out_instead(run: PerfectRun) -> None:
+    (mail, *_) = [effect for effect in run.effects["acme"] if effect.chain[-1].name == "duly.effect_undelivered"]
+    run.effects["acme"].remove(mail)
+
+
+def mail_instead_does_not_know_why(run: PerfectRun) -> None:
+    effects = run.effects["globex"]
+    effects[:] = [
+        msgspec.structs.replace(effect, chain=effect.chain[:6])
+        if effect.chain[-1].name == "duly.effect_failed"
+        else effect
+        for effect in effects
+    ]
+
+
+def mail_instead_names_another_order(run: PerfectRun) -> None:
+    for effects in run.effects.values():
+        effects[:] = [
+            msgspec.structs.replace(effect, reference="4711") if effect.chain[-1].name.startswith("duly.") else effect
+            for effect in effects
+        ]
+
+
+def nobody_wrote_down_who_settled_it(run: PerfectRun) -> None:
+    _change_of(run, FOUND, "sms", audit=())
+
+
+def somebody_else_settled_it(run: PerfectRun) -> None:
+    row = _first_of(run, FOUND, "sms").audit[0]
+    _change_of(run, FOUND, "sms", audit=(msgspec.structs.replace(row, by="nobody@shop.example"),))
+
+
+def it_was_settled_without_a_reason(run: PerfectRun) -> None:
+    row = _first_of(run, NOT_FOUND, "sms").audit[0]
+    _change_of(run, NOT_FOUND, "sms", audit=(msgspec.structs.replace(row, reason=""),))
+
+
+def a_reason_is_not_asked_for(run: PerfectRun) -> None:
+    run.facts.error_without_reason = "no error"
+
+
+def no_breaker_opened(run: PerfectRun) -> None:
+    assert run.facts.outage is not None
+    run.facts.outage = replace(run.facts.outage, breakers=("twilio",))
+
+
+def nothing_was_held(run: PerfectRun) -> None:
+    assert run.facts.outage is not None
+    run.facts.outage = replace(run.facts.outage, held={"billing": 4})
+
+
+def outage_lost_an_invoice(run: PerfectRun) -> None:
+    customer = run.plan.held[0].person.customer_id
+    effects = run.effects["acme"]
+    place = next(number for number, effect in enumerate(effects) if effect.recipient == customer)
+    effects[place] = msgspec.structs.replace(effects[place], state=Dispatch.FAILED, reason="no attempt is left")
+
+
+def _first_of(run: PerfectRun, trouble: Trouble, channel: Channel) -> EffectView:
+    recipient = run.plan.in_trouble(trouble)[0].person.recipient(channel)
+    return next(effect for effect in run.effects["acme"] if effect.recipient == recipient)
+
+
+def _change_of(run: PerfectRun, trouble: Trouble, channel: Channel, /, **changes: object) -> None:
+    effects = run.effects["acme"]
+    place = effects.index(_first_of(run, trouble, channel))
+    effects[place] = msgspec.structs.replace(effects[place], **changes)
+
+
 def _set_state_of(run: PerfectRun, trouble: str, state: Dispatch) -> None:
     people = {order.person.customer_id for order in run.plan.troubled if order.trouble.name == trouble}
     for effects in run.effects.values():
@@ -189,6 +336,29 @@ def _set_state_of(run: PerfectRun, trouble: str, state: Dispatch) -> None:
         (busy_provider_was_not_asked_again, 6),
         (refusal_has_no_reason, 6),
         (cascade_stops_half_way, 8),
+        (receipt_settles_nothing, 9),
+        (receipt_settles_what_was_never_unknown, 9),
+        (forged_receipt_settles, 9),
+        (forged_receipt_is_taken, 9),
+        (tampered_receipt_changes_the_delivery, 9),
+        (tampered_receipt_sends_a_mail, 9),
+        (delivery_is_not_what_was_reported, 9),
+        (delivery_was_never_reported, 9),
+        (every_receipt_is_turned_away, 9),
+        (order_is_invoiced_twice, 10),
+        (invoice_stays_unknown, 10),
+        (nobody_looks_an_invoice_up, 10),
+        (not_there_is_asked_only_once, 10),
+        (no_mail_goes_out_instead, 11),
+        (mail_instead_does_not_know_why, 11),
+        (mail_instead_names_another_order, 11),
+        (nobody_wrote_down_who_settled_it, 12),
+        (somebody_else_settled_it, 12),
+        (it_was_settled_without_a_reason, 12),
+        (a_reason_is_not_asked_for, 12),
+        (no_breaker_opened, 13),
+        (nothing_was_held, 13),
+        (outage_lost_an_invoice, 13),
     ],
 )
 def test_a_run_that_broke_a_promise_is_told_so_at_its_point(tamper: Tampering, point: int) -> None:

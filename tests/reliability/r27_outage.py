@@ -93,7 +93,7 @@ async def outage(run: Run) -> Told:
     calls = len(attempts) / count
     peak = _peak(attempts)
     failed = sum(effect.state == "failed" for effect in rows.effects)
-    found = [*left, *taken_once_or_unknown(history, rows)]
+    found = taken_once_or_unknown(history, rows)
     if failed:
         found.append(f"R27: {failed} effects were given up")
     if unknown(rows):
@@ -104,6 +104,7 @@ async def outage(run: Run) -> Told:
         found.append(f"R27: {max(peak, provider.peak)} calls were under way at once, with {SLOTS} slots")
     if [effect.state for effect in rows.effects] != ["accepted"] * count:
         found.append("R27: not every effect was accepted in the end")
+    found += left
     refused = [attempt for effect in during.effects for attempt in effect.attempts]
     return Told(
         faults=len(refused),

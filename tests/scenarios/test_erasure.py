@@ -40,7 +40,7 @@ from tests.scenarios.running import Running, Start, durable
 HOUR = timedelta(hours=1)
 PHONE = "+4915112340987"
 NAME = "Zyxgundula"
-TEXT = "quuxverification"
+TEXT = f"code-{NAME[::-1]}"
 MAIL = "zyx.gundula@example.com"
 CANARIES = (PHONE, NAME, TEXT, MAIL)
 
@@ -67,6 +67,11 @@ class Customer(Aggregate):
     name: str
 
 
+def code(name: str) -> str:
+    """A text that says of whom it is only to those who know."""
+    return f"code-{name[::-1]}"
+
+
 customers = Module("customers")
 heard: list[Registered] = []
 
@@ -77,9 +82,8 @@ async def register(command: Register, customers: Repository[Customer], effects: 
     customer.record(Registered(customer_id=customer.id, name=command.name, phone=command.phone, email=command.email))
     customers.add(customer)
     contract = await files.keep("contract.txt", f"Contract with {command.name}".encode(), content_type="text/plain")
-    effects.request(
-        Email(to=command.email, subject=f"Dear {command.name}", text=TEXT, attachments=(contract,)), at=HOUR
-    )
+    mail = Email(to=command.email, subject=f"Dear {command.name}", text=code(command.name), attachments=(contract,))
+    effects.request(mail, at=HOUR)
 
 
 @customers.command
@@ -89,7 +93,7 @@ async def forget(command: Forget, customers: Repository[Customer]) -> None:
 
 @customers.after_commit
 async def greet(event: Registered, effects: Effects) -> None:
-    effects.request(Sms(to=event.phone, text=f"Dear {event.name}: {TEXT}"), reference=event.customer_id)
+    effects.request(Sms(to=event.phone, text=f"Dear {event.name}: {code(event.name)}"), reference=event.customer_id)
 
 
 @customers.after_commit
@@ -244,7 +248,7 @@ async def test_no_trace_is_left_in_any_table_or_file(
     start: Start, tmp_path: Path, store_url: str, request: pytest.FixtureRequest
 ) -> None:
     def refuse_quoting(call: Call) -> Outcome:
-        return Unknown(evidence=f"550 <{PHONE}> cannot be read")
+        return Unknown(evidence=f"550 <{call.prepared.recipient}> cannot be read")
 
     sms = RecordingGateway(Sms, name="sms", channel="sms", outcomes=refuse_quoting)
     running = await registered(start, tmp_path / "files", sms)

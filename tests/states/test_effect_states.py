@@ -15,7 +15,7 @@ TABLE: Final = """
     requested     .   x   .   x   x   x   .   .   .   x   x
     suppressed    .   .   .   .   .   .   .   .   .   .   .
     scheduled     .   x   .   x   x   x   .   .   .   x   x
-    held          .   x   .   .   x   x   .   .   .   x   x
+    held          .   x   .   .   x   x   x   .   .   x   x
     queued        .   x   .   x   .   x   .   .   .   x   x
     attempting    .   .   .   x   x   .   x   x   x   .   .
     accepted      .   .   .   .   .   .   .   .   .   .   .
@@ -89,7 +89,9 @@ def test_rule_2_whatever_waits_is_attempted_once_its_time_has_come() -> None:
 
 
 def test_rule_3_only_an_attempt_or_a_settlement_accepts_or_fails_and_only_an_attempt_is_unknown() -> None:
-    assert before(Dispatch.ACCEPTED) == before(Dispatch.FAILED) == {"attempting", "unknown"}
+    assert before(Dispatch.FAILED) == {"attempting", "unknown"}
+    # Held: back, for a person, because a receipt says that it was taken (rule 8).
+    assert before(Dispatch.ACCEPTED) == {"attempting", "unknown", "held"}
     assert before(Dispatch.UNKNOWN) == {"attempting"}
 
 
@@ -97,6 +99,6 @@ def test_rule_7_the_only_way_from_unknown_back_to_waiting_is_queued() -> None:
     assert MOVES[Dispatch.UNKNOWN] & WAITING == {Dispatch.QUEUED}
 
 
-def test_rule_8_what_may_have_gone_through_is_neither_suppressed_nor_expired_nor_cancelled() -> None:
+def test_rule_9_what_may_have_gone_through_is_neither_suppressed_nor_expired_nor_cancelled() -> None:
     for end in (Dispatch.SUPPRESSED, Dispatch.EXPIRED, Dispatch.CANCELLED):
         assert before(end) == {state.value for state in WAITING}

@@ -92,9 +92,7 @@ async def _held(stage: Stage, plan: Plan) -> list[EffectView]:
     wanted = EffectFilter(states=(Dispatch.HELD,))
     found = [await stage.app.ledger(tenant).page(wanted) for tenant in TENANTS]
     # One that has been tried was the probe that asks whether the provider is back.
-    return [
-        effect for page in found for effect in page.effects if effect.recipient in people and not effect.attempts
-    ]
+    return [effect for page in found for effect in page.effects if effect.recipient in people and not effect.attempts]
 
 
 async def _until(look: Callable[[], Awaitable[T]], is_enough: Callable[[T], bool]) -> T:

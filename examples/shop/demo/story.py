@@ -10,7 +10,7 @@ from examples.shop.demo.facts import Cascade, Clicks, Kill, Newsletter, Refusal
 from examples.shop.demo.plan import TENANTS, WORKERS, Plan
 from examples.shop.demo.stage import NO_ERROR, SETTLED, Stage, alongside
 from examples.shop.demo.telling import Step
-from examples.shop.demo.troubles import FOUND, NOT_FOUND
+from examples.shop.demo.troubles import FOUND, LOOKED_UP, NOT_FOUND
 from examples.shop.demo.workers import WorkerProcess
 from examples.shop.ordering.messages import CancelOrder, CountOrders, ShipOrder
 from examples.shop.payments.messages import CloseAccount, ReadAccount, ReadPayment
@@ -125,11 +125,12 @@ async def _meet_trouble(stage: Stage, plan: Plan, step: Step) -> None:
             )
         for channel, report in order.trouble.reports.items():
             stage.world.set_receipts(channel, order.person.recipient(channel), report.mood, result=report.result)
-    await stage.place(plan.troubled, step)
+    await stage.place([order for order in plan.troubled if order.trouble not in LOOKED_UP], step)
 
 
 async def _pour(stage: Stage, plan: Plan, victim: WorkerProcess, step: Step) -> None:
     """Point 3: in the midst of it a worker is killed, and another one started."""
+    await stage.place(plan.in_trouble(*LOOKED_UP), step)
     third = len(plan.usual) // 3
     await stage.place(plan.usual[:third], step)
     async with alongside(stage.place(plan.usual[third : 2 * third], step)):

@@ -32,9 +32,9 @@ class Report:
     result: Result | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trouble:
-    """How the providers behave to one person, and what must become of that person's order.
+    """How the providers behave to one person, and what must become of that person's order. Each is equal to itself.
 
     `states`: those of its effects in the ledger, in alphabetical order. `taken`: how many the provider has in the end.
     """
@@ -204,3 +204,5 @@ TROUBLES = (
     *(NOT_TEXTED, UNDELIVERED),
     *(FOUND, NOT_FOUND),
 )
+LOOKED_UP = (ALWAYS_500, ALWAYS_503)
+"""Met last: a look-up uses the connections of calls, and while all of those hang (`SILENT`) it finds no free one."""

@@ -29,7 +29,7 @@ from duly.states.policy import KEY_MARGIN, Keeps, Policy, is_key_good
 _D = Dispatch
 
 FITS: Final[Mapping[Verb, frozenset[Dispatch]]] = {
-    Verb.SETTLE: frozenset({_D.UNKNOWN}),
+    Verb.SETTLE: frozenset({_D.UNKNOWN, _D.HELD}),
     Verb.RETRY: frozenset({_D.UNKNOWN, _D.HELD, _D.QUEUED, _D.SCHEDULED}),
     Verb.RESEND: frozenset({_D.ACCEPTED, _D.FAILED, _D.SUPPRESSED, _D.EXPIRED, _D.CANCELLED, _D.UNKNOWN}),
     Verb.CANCEL: WAITING,
@@ -72,6 +72,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """What it held is gone."""
     paused: str
     """Why its tenant is paused; empty when it is not."""
+    was_reported: bool = False
+    """It is held because a receipt says that the provider has taken it."""
 
 
 class Ordered(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,11 +109,12 @@ def rule(operation: Operation, present: Present, keeps: Keeps) -> Ruling:
     if present.is_under_way:
         what = "an attempt" if present.state is _D.ATTEMPTING else "a look-up at its provider"
         return Declined(f"has {what} under way. Look again when that has ended.")
-    if present.state not in FITS[operation.verb]:
+    is_held_only = present.state is _D.HELD and not present.was_reported
+    if present.state not in FITS[operation.verb] or (operation.verb is Verb.SETTLE and is_held_only):
         return Declined(f"is {present.state.value}; {operation.verb.value} does not fit that. {INSTEAD[present.state]}")
     match operation.verb:
         case Verb.SETTLE:
-            return _settle(operation, keeps)
+            return _settle(operation, present, keeps)
         case Verb.RETRY:
             return _retry(operation, present, keeps)
         case Verb.RESEND:
@@ -119,10 +122,10 @@ def rule(operation: Operation, present: Present, keeps: Keeps) -> Ruling:
         case Verb.CANCEL:
             return Ordered(settled=Settled(state=_D.CANCELLED, reason=f"a person cancelled it: {operation.reason}"))
         case Verb.RELEASE:
-            return _paused(present) or Ordered(settled=_now(_D.QUEUED, f"a person released it: {operation.reason}"))
+            return _reported(present) or _paused(present) or Ordered(settled=_now(_D.QUEUED, f"a person released it: {operation.reason}"))
 
 
-def _settle(operation: Operation, keeps: Keeps) -> Ruling:
+def _settle(operation: Operation, present: Present, keeps: Keeps) -> Ruling:
     if operation.verdict is Verdict.ACCEPTED:
         return Ordered(
             settled=Settled(state=_D.ACCEPTED, reason=f"a person settled it as accepted: {operation.reason}"),
@@ -131,6 +134,8 @@ def _settle(operation: Operation, keeps: Keeps) -> Ruling:
     reason = f"a person settled it as not sent: {operation.reason}"
     if operation.again:
         return Ordered(settled=_now(_D.QUEUED, reason), origin=Origin.MANUAL)
+    if present.state is _D.HELD:
+        return Declined("is held: cancel closes it as not sent.")
     return Ordered(settled=Settled(state=_D.FAILED, reason=reason))
 
 
@@ -143,7 +148,7 @@ def _retry(operation: Operation, present: Present, keeps: Keeps) -> Ruling:
             f"ago; how long the provider remembers it, less {KEY_MARGIN}: {lifetime}. Settle it when you know; or "
             "order the attempt even if it arrives twice (even_if_twice=True, --even-if-twice)."
         )
-    stopped = _stopped(present) or _paused(present)
+    stopped = _stopped(present) or _paused(present) or (None if operation.even_if_twice else _reported(present))
     if stopped is not None:
         return stopped
     state = _D.UNKNOWN if present.state is _D.UNKNOWN else _D.QUEUED
@@ -184,6 +189,15 @@ def _stopped(present: Present) -> Declined | None:
     if present.is_late:
         return Declined("cannot be tried again: its time ran out. Once it is closed, or settled, resend sends it anew.")
     return None
+
+
+def _reported(present: Present) -> Declined | None:
+    if not present.was_reported:
+        return None
+    return Declined(
+        "was taken by its provider, a receipt says. Settle it as accepted; or order an attempt even if it arrives twice "
+        "(retry with even_if_twice=True, --even-if-twice)."
+    )
 
 
 def _paused(present: Present) -> Declined | None:

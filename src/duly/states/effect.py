@@ -12,8 +12,9 @@ Rules
  6. `unknown` is never turned into `failed` or `accepted` in silence: only a receipt, a look-up, a person, or an attempt
     that its policy permits settles it. While it waits for any of these, it stays `unknown`.
  7. A look-up that has confirmed that nothing is there settles the unknown attempts as not sent: `queued` again.
- 8. `suppressed`, `expired` and `cancelled` are possible only while nothing may have gone through.
- 9. `accepted`, `failed`, `suppressed`, `expired` and `cancelled` are final.
+ 8. An effect that waits, and of which a receipt says that it was taken, is `held` until a person settles it.
+ 9. `suppressed`, `expired` and `cancelled` are possible only while nothing may have gone through.
+10. `accepted`, `failed`, `suppressed`, `expired` and `cancelled` are final.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _D = Dispatch
 MOVES: Final[dict[Dispatch, frozenset[Dispatch]]] = {
     _D.REQUESTED: frozenset({_D.QUEUED, _D.HELD, _D.SUPPRESSED, _D.ATTEMPTING, _D.EXPIRED, _D.CANCELLED}),
     _D.SCHEDULED: frozenset({_D.QUEUED, _D.HELD, _D.SUPPRESSED, _D.ATTEMPTING, _D.EXPIRED, _D.CANCELLED}),
-    _D.HELD: frozenset({_D.QUEUED, _D.SUPPRESSED, _D.ATTEMPTING, _D.EXPIRED, _D.CANCELLED}),
+    _D.HELD: frozenset({_D.QUEUED, _D.SUPPRESSED, _D.ATTEMPTING, _D.ACCEPTED, _D.EXPIRED, _D.CANCELLED}),
     _D.QUEUED: frozenset({_D.ATTEMPTING, _D.HELD, _D.SUPPRESSED, _D.EXPIRED, _D.CANCELLED}),
     _D.ATTEMPTING: frozenset({_D.ACCEPTED, _D.QUEUED, _D.HELD, _D.FAILED, _D.UNKNOWN}),
     _D.UNKNOWN: frozenset({_D.ACCEPTED, _D.FAILED, _D.QUEUED, _D.ATTEMPTING}),

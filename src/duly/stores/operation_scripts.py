@@ -31,6 +31,7 @@ from duly.ports.outcomes import Hearers
 from duly.states.effect import Dispatch
 from duly.states.policy import Keeps
 from duly.stores.effect_moves import EffectRow, Move, lock_effects, move_effects
+from duly.stores.receipt_moves import BY_RECEIPT
 from duly.stores.script import Row, Script, Statement, json_rows, storable
 from duly.stores.view_scripts import audit_row, query_script
 
@@ -185,6 +186,7 @@ def _judge(
         is_late=bool(fact[4]),
         is_erased=not fact[5],
         paused=fact[6],
+        was_reported=row.hold == BY_RECEIPT,
     )
     ruling = rule(operation, present, keeps.get(row.gateway, Keeps()))
     if isinstance(ruling, Declined):

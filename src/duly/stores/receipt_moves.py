@@ -179,7 +179,7 @@ def _tell_a_person(reports: Sequence[Report]) -> Script[None]:
         if report.meaning is Meaning.HOLDS_BACK:
             detail = (
                 f"It was {row.state.value}, and its provider reports that it has taken it. It is held back, so that "
-                "it does not go out twice. Compare its attempts with the provider's log, then release or cancel it."
+                "it does not go out twice. Compare its attempts with the provider's log, then settle it."
             )
         elif row.id not in told:
             detail = (
