@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from duly.effects.cursors import cursor_of, place_of
 from duly.errors import InvalidInput
 from duly.messages.envelope import Link
 from duly.ports.change import Done, Intent
 from duly.ports.gateway import Prepared
-from duly.ports.ledger_view import EffectFilter, EffectView, Place, cursor_of, place_of
+from duly.ports.ledger_view import EffectFilter, EffectView, Place
 from duly.states.delivery import Delivery
 from duly.states.effect import Dispatch, Step
 from duly.states.policy import Policy

@@ -67,7 +67,7 @@ def it_has_drained(rows: Rows) -> list[str]:
     found = [
         f"I7: {effect.reference} is left {effect.state} ({effect.reason})"
         for effect in rows.effects
-        if effect.due_ms is not None or effect.state not in ("accepted", "failed", "unknown")
+        if not effect.is_at_rest or effect.state not in ("accepted", "failed", "unknown")
     ]
     if rows.undelivered or rows.parked:
         found.append(f"I7: {rows.undelivered} messages are undelivered, {rows.parked} parked")
@@ -82,7 +82,7 @@ def unknown_is_explained(rows: Rows) -> list[str]:
             continue
         if not effect.reason or not any(a.outcome == "unknown" and a.evidence for a in effect.attempts):
             found.append(f"I9: {effect.reference} is unknown, and nothing says why")
-        if effect.policy != "at_most_once" and effect.due_ms is None and effect.id not in rows.alarms:
+        if effect.policy != "at_most_once" and effect.is_at_rest and effect.id not in rows.alarms:
             found.append(f"I9: {effect.reference} needs a person, and nobody is told")
     return found
 

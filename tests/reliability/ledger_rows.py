@@ -33,7 +33,13 @@ class EffectRow(msgspec.Struct, frozen=True):
     state: str
     reason: str
     due_ms: int | None
+    lease_ms: int | None
     attempts: tuple[AttemptRow, ...]
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is under way, and nothing comes by itself."""
+        return self.due_ms is None and self.lease_ms is None
 
     @property
     def marked(self) -> int:
@@ -74,7 +80,7 @@ async def read_rows(url: str) -> Rows:
         effects = [
             msgspec.convert({**row, "attempts": attempts.get(str(row["id"]), [])}, EffectRow)
             for row in await select(
-                "SELECT id, coalesce(reference, '') AS reference, gateway, policy, state, reason, due_ms "
+                "SELECT id, coalesce(reference, '') AS reference, gateway, policy, state, reason, due_ms, lease_ms "
                 "FROM duly.effect ORDER BY no"
             )
         ]

@@ -198,9 +198,7 @@ class _Stage:
 
     async def _settle(self) -> None:
         def settled(rows: Rows) -> bool:
-            return rows.undelivered == 0 and all(
-                effect.due_ms is None and effect.state != "attempting" for effect in rows.effects
-            )
+            return rows.undelivered == 0 and all(effect.is_at_rest for effect in rows.effects)
 
         await self._until(settled, "everything has drained", seconds_max=60)
 

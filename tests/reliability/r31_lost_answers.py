@@ -135,7 +135,7 @@ async def _each_was_tried(url: str, count: int) -> None:
 
 
 def _all_unknown(rows: Rows, count: int) -> list[str]:
-    found = [f"R31: {e.reference} is {e.state}" for e in rows.effects if e.state != "unknown" or e.due_ms is not None]
+    found = [f"R31: {e.reference} is {e.state}" for e in rows.effects if e.state != "unknown" or not e.is_at_rest]
     found += [
         f"R31: {e.reference} does not say that its key has gone: {e.reason}"
         for e in rows.effects

@@ -30,6 +30,7 @@ class NothingInFlight(Exception):
 async def play(stage: Stage, plan: Plan) -> None:
     """Everything, from the first customer to the last look. What was seen is in the stage's `facts`."""
     step_of = stage.telling.step
+    settled, looked_up = len(plan.in_trouble(FOUND, NOT_FOUND)), len(plan.in_trouble(*LOOKED_UP))
     with step_of("Customers register, workers start", len(plan.people)) as step:
         async with alongside(_start_workers(stage)) as workers:
             await _register(stage, plan, step)
@@ -37,17 +38,18 @@ async def play(stage: Stage, plan: Plan) -> None:
         await _break_rules(stage, plan, step)
     with step_of("One order is clicked again and again", CLICKS + 1) as step:
         await _click(stage, plan, step)
-    with step_of("Providers refuse, are busy, drop the answer, keep silent", len(plan.troubled)) as step:
+    with step_of("Providers refuse, are busy, drop the answer, keep silent", len(plan.troubled) - looked_up) as step:
         await _meet_trouble(stage, plan, step)
     with step_of("… until every promise is kept") as step:
         await stage.until_quiet(step)
-    with step_of("A person settles what stays unknown", len(plan.in_trouble(FOUND, NOT_FOUND))) as step:
+    with step_of("A person settles what stays unknown", settled) as step:
         await settle_in_person(stage, plan, step)
     with step_of("Two providers are away for everybody, and come back", len(plan.outage) + len(plan.held)) as step:
         await outlast_an_outage(stage, plan, step)
     with step_of("… until every promise is kept") as step:
         await stage.until_quiet(step)
-    with step_of("Orders pour in, and a worker is killed", len(plan.usual) + len(plan.in_flight)) as step:
+    pouring = looked_up + len(plan.usual) + len(plan.in_flight)
+    with step_of("Orders pour in, and a worker is killed", pouring) as step:
         await _pour(stage, plan, workers.result()[0], step)
     with step_of("… until every promise is kept, those of the killed worker too") as step:
         await stage.until_quiet(step)
@@ -130,7 +132,6 @@ async def _meet_trouble(stage: Stage, plan: Plan, step: Step) -> None:
 
 async def _pour(stage: Stage, plan: Plan, victim: WorkerProcess, step: Step) -> None:
     """Point 3: in the midst of it a worker is killed, and another one started."""
-    await stage.place(plan.in_trouble(*LOOKED_UP), step)
     third = len(plan.usual) // 3
     await stage.place(plan.usual[:third], step)
     async with alongside(stage.place(plan.usual[third : 2 * third], step)):
@@ -143,7 +144,7 @@ async def _pour(stage: Stage, plan: Plan, victim: WorkerProcess, step: Step) -> 
             unsettled_effects=sum(effect.state not in SETTLED for effect in effects),
         )
     await stage.workers.start()
-    await stage.place(plan.usual[2 * third :], step)
+    await stage.place([*plan.in_trouble(*LOOKED_UP), *plan.usual[2 * third :]], step)
 
 
 async def _until_both_are_calling(stage: Stage, plan: Plan) -> int:

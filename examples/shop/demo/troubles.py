@@ -205,4 +205,5 @@ TROUBLES = (
     *(FOUND, NOT_FOUND),
 )
 LOOKED_UP = (ALWAYS_500, ALWAYS_503)
-"""Met last: a look-up uses the connections of calls, and while all of those hang (`SILENT`) it finds no free one."""
+"""Met last: a look-up uses the connections of calls, and while all of those hang (`SILENT`) it finds none that is free.
+The kill is over by then, so that nothing of these orders is lost with a worker."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
+from duly.effects.cursors import cursor_of, place_of
 from duly.effects.export import csv_of, json_lines_of
 from duly.errors import EffectNotFound, InvalidInput
 from duly.messages.identity import checked_tenant
@@ -16,8 +17,6 @@ from duly.ports.ledger_view import (
     EffectFilter,
     EffectPage,
     EffectView,
-    cursor_of,
-    place_of,
 )
 from duly.states.effect import Dispatch
 

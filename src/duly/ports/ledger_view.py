@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from base64 import b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -21,8 +19,6 @@ PAGE_ROWS_MAX: Final = 1_000
 """How many effects one page may hold."""
 ROWS_SCANNED_MAX: Final = 5_000
 """How many effects a page looks at, when no index leads to what is asked for. Then it may hold fewer than it could."""
-
-_CURSOR: Final = re.compile(r"(\d{1,15})\.(\d{1,18})", re.ASCII)
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,23 +197,6 @@ class ViewStore(Protocol):
 
     async def anomalies(self, tenant: str, rows_max: int) -> list[Anomaly]:
         """A tenant's anomalies, the latest first."""
-
-
-def cursor_of(place: Place) -> str:
-    """A place as the text that a page hands out."""
-    return urlsafe_b64encode(f"{place.requested_ms}.{place.no}".encode()).decode().rstrip("=")
-
-
-def place_of(cursor: str) -> Place:
-    """The place that *cursor* stands for. Raises `InvalidInput`."""
-    try:
-        text = b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (ValueError, AttributeError):
-        text = ""
-    found = _CURSOR.fullmatch(text)
-    if found is None:
-        raise InvalidInput(f"after={cursor!r:.100} is no cursor. Use `next` of the page before, unchanged.")
-    return Place(int(found[1]), int(found[2]))
 
 
 def _check(name: str, value: object, wanted: type, described: str) -> None:
