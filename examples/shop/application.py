@@ -28,7 +28,7 @@ SETTINGS = Settings(
     poll_interval=timedelta(milliseconds=50),
     gateway_hold=timedelta(seconds=1),
     breaker=BreakerTerms(
-        window=timedelta(seconds=2), calls_min=5, failures_percent=90, half_open_after=timedelta(seconds=1)
+        window=timedelta(seconds=1), calls_min=8, failures_percent=90, half_open_after=timedelta(milliseconds=500)
     ),
 )
 

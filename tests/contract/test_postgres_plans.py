@@ -17,7 +17,6 @@ from duly.stores import (
     outbox_scripts,
     sql_store,
     turn_script,
-    view_scripts,
 )
 from duly.stores.commit_script import SELECT_INBOX
 from duly.stores.effect_moves import EFFECT_COLUMNS
@@ -61,16 +60,15 @@ HOT: dict[str, tuple[str, str, int]] = {
     "documents_by": (sql_store.SELECT_DOCUMENTS_BY, "'acme', 'shop.Order', 'city', 'c-7', 100", 100),
     "inbox_row": (SELECT_INBOX, "'acme', 'c-7'", 10),
     "due": (outbox_scripts.SELECT_DUE, f"{BUCKET_LIST}, ARRAY[1, 2], ARRAY['1 a', '2 b'], 500", 4_000),
-    "standing": (claim_standing.SELECT_STANDING, "'sms', 16, ''", 60),
+    "standing": (claim_standing.SELECT_STANDING, "'sms', 64, ''", 60),
     "candidates": (CANDIDATES, "'sms', 0, 'acme', 10", 60),
-    "contents": (turn_script.SELECT_CONTENTS, "'sms', ARRAY['e-1', 'e-2']", 30),
+    "contents": (turn_script.SELECT_CONTENTS, "ARRAY['e-1', 'e-2']", 30),
     "look_ups": (look_up_scripts.SELECT_LOOK_UPS, "'sms', 10", 60),
     "lost": (attempt_ends.SELECT_LOST, "500", 50),
     "has_lost_attempts": (attempt_ends.HAS_LOST, "", 10),
     "expired": (look_up_scripts.SELECT_EXPIRED, "500", 20),
     "unconfirmed": (look_up_scripts.SELECT_UNCONFIRMED, "500", 20),
     "due_gateways": (ledger_scripts.SELECT_DUE_GATEWAYS, "", 400),
-    "attempts": (view_scripts.SELECT_ATTEMPTS, "ARRAY['e-1', 'e-2']", 20),
 }
 
 

@@ -29,7 +29,7 @@ def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_story_is_as_promised_and_is_written_down_for_programs(tmp_path: Path) -> None:
     written = tmp_path / "outcome.json"
 
-    done = demo("--orders=60", f"--json={written}", f"--directory={tmp_path / 'run'}")
+    done = demo("--orders=70", f"--json={written}", f"--directory={tmp_path / 'run'}")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -75,12 +75,12 @@ def _is_anybody_left(group: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("orders", ["59", "5001"])
+@pytest.mark.parametrize("orders", ["69", "5001"])
 def test_a_number_of_orders_that_the_story_has_no_roles_for_is_refused(orders: str) -> None:
     done = demo(f"--orders={orders}")
 
     assert done.returncode == 2
-    assert "60 to 5000" in done.stderr
+    assert "70 to 5000" in done.stderr
 
 
 def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from duly.testing.failures import at_failpoints
 from duly.testing.history import History
 from duly.testing.postgres_server import PostgresServer
 from tests.reliability.application import Bill
+from tests.reliability.clock import move_clock, shift
 from tests.reliability.ledger_page import PAGE, page
 from tests.reliability.ledger_rows import EffectRow, Rows, read_rows
 from tests.reliability.play import Databases
@@ -55,7 +56,7 @@ CRASHES: Final = {
 WAIT: Final = timedelta(hours=1)
 CLOCK_MOVE: Final = WAIT + timedelta(minutes=1)
 CLOCK_MOVES_MAX: Final = 12
-CALL_TIMEOUT: Final = timedelta(seconds=8)
+CALL_TIMEOUT: Final = timedelta(seconds=5)
 """Long: on a busy machine a call that is answered must not take as long."""
 PHASE_SECONDS_MAX: Final = 60.0
 
@@ -168,7 +169,7 @@ async def column(url: str, folder: Path, where: str) -> Cells:
             _crash.set(None)
             await away.listen()
             store = store_from_url(url)
-            _forward(store)
+            shift(store, CLOCK_MOVE)
             async with _application(store, here.url, away.url) as app:
                 await _to_the_end(app, store)
         rows = await read_rows(url)
@@ -200,12 +201,8 @@ async def _to_the_end(app: Duly, store: Store) -> None:
         await app.until_quiet(within=timedelta(seconds=1), time_max=timedelta(seconds=PHASE_SECONDS_MAX))
         if not await store.unsettled(timedelta(days=2)):
             return
-        _forward(store)
+        await move_clock(store, CLOCK_MOVE)
     raise AssertionError("There is always a next step: it does not come to an end.")
-
-
-def _forward(store: Store) -> None:
-    store.shift_clock(int(CLOCK_MOVE.total_seconds() * 1_000))  # type: ignore[attr-defined]
 
 
 def _place(effect: EffectRow, where: str) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ from duly.testing.history import History
 from duly.testing.process import ProcessUnderTest
 from tests.reliability.application import SLOTS, Options, PlaceOrder, application
 from tests.reliability.checks import all_invariants, lost_attempts, unknown
+from tests.reliability.clock import move_clock, shift
 from tests.reliability.ledger_rows import Rows, read_rows
 from tests.reliability.provider import Mood, Provider, providing
 from tests.reliability.scenario import Run, Scenario, Told
@@ -107,9 +108,8 @@ async def _recover(store: str, provider: Provider, policy: Policy, history: Hist
     """The normal start is the recovery; the client sends again what was not acknowledged, and one that is refused."""
     acknowledged = {entry.about for entry in history.of("acknowledged")}
     keeper = store_from_url(store)
-    forward = int(CLOCK_MOVE.total_seconds() * 1_000)
     # Leases of the dead and waits are over at once; while a call of our own is under way, the clock is left alone.
-    keeper.shift_clock(forward)  # type: ignore[attr-defined]
+    shift(keeper, CLOCK_MOVE)
     async with application(keeper, provider.url, policy) as app:
         for order_id in dict.fromkeys(entry.about for entry in history.of("asked")):
             if order_id not in acknowledged:
@@ -119,7 +119,7 @@ async def _recover(store: str, provider: Provider, policy: Policy, history: Hist
             await app.until_quiet(time_max=DRAIN_TIME_MAX, within=timedelta(seconds=1))
             if not await keeper.unsettled(timedelta(days=1)):
                 break
-            keeper.shift_clock(forward)  # type: ignore[attr-defined]
+            await move_clock(keeper, CLOCK_MOVE)
 
 
 R02: Final = Scenario(

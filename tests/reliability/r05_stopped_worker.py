@@ -80,6 +80,8 @@ class _Stage:
             ]
             try:
                 for number in rounds:
+                    # Nothing of the round before is under way, which might be stopped instead.
+                    await self._settle()
                     if number % 8 < 4:
                         await self._stop_during_the_call(workers, provider, number)
                     else:

@@ -13,6 +13,7 @@ from duly.states.breaker import BreakerTerms
 from duly.testing.process import ProcessUnderTest
 from tests.reliability.application import Bill, Options, application
 from tests.reliability.checks import nothing_is_sent_from_a_rollback, taken_once_or_unknown, unknown_is_explained
+from tests.reliability.clock import shift
 from tests.reliability.ledger_rows import Rows, read_rows
 from tests.reliability.provider import LOSES_THE_ANSWER, Mood, MoodOf, Provider, providing
 from tests.reliability.scenario import Run, Scenario, Told
@@ -59,7 +60,7 @@ def _gateway(effect: type[Any], url: str, name: str, lifetime: timedelta | None)
 
 def _application(url: str, provider: Provider, *, later: timedelta = timedelta()) -> Duly:
     store = store_from_url(url)
-    store.shift_clock(int(later.total_seconds() * 1_000))  # type: ignore[attr-defined]
+    shift(store, later)
     settings = Settings(
         poll_interval=timedelta(milliseconds=20),
         sweep_interval=timedelta(milliseconds=50),
@@ -166,7 +167,7 @@ async def _killed_with_the_answer(run: Run) -> tuple[int, list[str]]:
         await doomed.kill()
         provider.forget_keys()
         store = store_from_url(url)
-        store.shift_clock(int(timedelta(hours=25).total_seconds() * 1_000))  # type: ignore[attr-defined]
+        shift(store, timedelta(hours=25))
         async with application(store, provider.url, Policy.KEYED) as app:
             await app.until_quiet(within=timedelta(days=2))
     rows = await read_rows(url)

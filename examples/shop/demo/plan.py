@@ -12,10 +12,10 @@ from examples.shop.sandbox.record import Channel
 
 TENANTS = ("acme", "globex")
 WORKERS = 2
-ORDERS_MIN, ORDERS_MAX = 60, 5_000
+ORDERS_MIN, ORDERS_MAX = 70, 5_000
 PEOPLE_MAX = 60
-OUTAGE_PAIRS = 4
-"""How many orders each tenant gets before the breakers are open, and how many afterwards, half as many."""
+OUTAGE_ORDERS, HELD_ORDERS = 20, 4
+"""How many orders are placed while providers are away: before the breakers are open, and afterwards."""
 PERSON = "support@shop.example"
 ARTICLES = (("novel", "12.90"), ("atlas", "39.00"), ("cookbook", "24.50"), ("dictionary", "31.20"))
 
@@ -120,8 +120,8 @@ def make_plan(orders: int) -> Plan:
     too_dear = globex.order(lines=(Line(article="library", quantity=1, price=Money(amount=Decimal(9_000))),))
     troubled = tuple(cast.order(trouble) for trouble in TROUBLES for cast in (acme, globex))
     in_flight = tuple(cast.order(IN_FLIGHT) for _ in range(WORKERS * SLOTS // 2) for cast in (acme, globex))
-    outage = tuple(cast.order() for _ in range(OUTAGE_PAIRS) for cast in (acme, globex))
-    held = tuple(cast.order() for _ in range(OUTAGE_PAIRS // 2) for cast in (acme, globex))
+    outage = tuple(cast.order() for _ in range(OUTAGE_ORDERS // 2) for cast in (acme, globex))
+    held = tuple(cast.order() for _ in range(HELD_ORDERS // 2) for cast in (acme, globex))
     left = orders - 3 - len(troubled) - len(outage) - len(held) - len(in_flight)
     usual = tuple((acme, globex)[number % 2].usual_order() for number in range(left))
     return Plan(

@@ -65,7 +65,10 @@ SELECT e.tenant, e.channel, c.recipient_hash, :reason, :source, duly.now_ms()
   FROM duly.effect AS e JOIN duly.effect_content AS c ON c.effect_id = e.id WHERE e.id = :effect_id
 ON CONFLICT (tenant, channel, recipient_hash) DO NOTHING
 """
-SELECT_ABANDONED: Final = "SELECT id FROM duly.effect WHERE token = :token AND state = 'attempting' ORDER BY id"
+# Under lock, so that it has this token still: another may have claimed it meanwhile.
+SELECT_ABANDONED: Final = (
+    "SELECT id FROM duly.effect WHERE token = :token AND state = 'attempting' ORDER BY id FOR UPDATE"
+)
 SELECT_LOST: Final = """
 SELECT id FROM duly.effect
  WHERE lease_ms IS NOT NULL AND lease_ms <= duly.now_ms() ORDER BY lease_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED
@@ -80,9 +83,9 @@ def end_attempts(ended: Sequence[Ended], hearers: Hearers) -> Script[tuple[list[
     """
     if not ended:
         return [], False
-    found = yield Statement(
-        END_EFFECTS_HEARD if hearers else END_EFFECTS, {"ended": json_rows([_effect_record(end) for end in ended])}
-    )
+    # In the order of their ids, as everybody locks effects.
+    records = [_effect_record(end) for end in sorted(ended, key=lambda end: end.effect_id)]
+    found = yield Statement(END_EFFECTS_HEARD if hearers else END_EFFECTS, {"ended": json_rows(records)})
     rows = {str(row[0]): row for row in found.rows}
     counted = [end for end in ended if end.effect_id in rows]
     if counted:

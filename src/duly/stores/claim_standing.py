@@ -9,10 +9,11 @@ import msgspec
 
 from duly.stores.script import Row, Script, Statement
 
-TENANTS_PER_TURN_MAX: Final = 16
-"""Among how many tenants one turn shares the free slots."""
+TENANTS_PER_TURN_MAX: Final = 64
+"""At how many tenants with waiting effects one turn looks; at sixteen times as many for urgent ones."""
 
-# The tenants whose turn it is, urgent effects apart: found by hops through the index, not by reading the backlog.
+# The tenants that wait, urgent effects apart, each with its oldest: found by hops through the index, not by reading the
+# backlog. All of the urgent ones are looked at in each turn, so that nobody's future ones hide another's that are due.
 SELECT_STANDING: Final = """
 WITH RECURSIVE urgent (tenant, place) AS (
     SELECT min(e.tenant), 1 FROM duly.effect AS e
@@ -21,7 +22,7 @@ WITH RECURSIVE urgent (tenant, place) AS (
     SELECT (SELECT min(e.tenant) FROM duly.effect AS e
              WHERE e.gateway = :gateway AND e.urgent = 1 AND e.due_ms IS NOT NULL AND e.step = 'attempt'
                AND e.tenant > urgent.tenant), urgent.place + 1
-      FROM urgent WHERE urgent.tenant IS NOT NULL AND urgent.place < :tenants_max
+      FROM urgent WHERE urgent.tenant IS NOT NULL AND urgent.place < 16 * :tenants_max
 ), bulk (tenant, place) AS (
     SELECT min(e.tenant), 1 FROM duly.effect AS e
      WHERE e.gateway = :gateway AND e.urgent = 0 AND e.due_ms IS NOT NULL AND e.step = 'attempt'
@@ -32,8 +33,15 @@ WITH RECURSIVE urgent (tenant, place) AS (
                AND e.tenant > bulk.tenant), bulk.place + 1
       FROM bulk WHERE bulk.tenant IS NOT NULL AND bulk.place < :tenants_max
 )
-SELECT 'urgent', tenant, '', 0, place FROM urgent WHERE tenant IS NOT NULL
-UNION ALL SELECT 'bulk', tenant, '', 0, place FROM bulk WHERE tenant IS NOT NULL
+SELECT 'urgent', urgent.tenant, '',
+       (SELECT min(e.due_ms) FROM duly.effect AS e WHERE e.gateway = :gateway AND e.urgent = 1
+           AND e.tenant = urgent.tenant AND e.due_ms IS NOT NULL AND e.step = 'attempt') - duly.now_ms(), place
+  FROM urgent WHERE tenant IS NOT NULL
+UNION ALL
+SELECT 'bulk', bulk.tenant, '',
+       (SELECT min(e.due_ms) FROM duly.effect AS e WHERE e.gateway = :gateway AND e.urgent = 0
+           AND e.tenant = bulk.tenant AND e.due_ms IS NOT NULL AND e.step = 'attempt') - duly.now_ms(), place
+  FROM bulk WHERE tenant IS NOT NULL
 UNION ALL SELECT 'pause', tenant, reason, 0, 0 FROM duly.pause
 UNION ALL SELECT 'breaker', destination, reason, until_ms - duly.now_ms(), is_probing FROM duly.breaker
            WHERE gateway = :gateway
@@ -53,7 +61,11 @@ class Standings(msgspec.Struct, frozen=True, kw_only=True):
     """What is known before a claim: whose turn it is, who is paused, what is away and for how long."""
 
     urgent: tuple[str, ...]
+    """Tenants with an urgent effect that is due, the one that waits longest first."""
     bulk: tuple[str, ...]
+    """Tenants with another effect that is due, in the order of their turns."""
+    seen_tenant: str
+    """After which tenant there may be more; empty when it was looked at all up to the last."""
     paused: dict[str, str]
     breakers: dict[str, Away]
     """By destination."""
@@ -69,7 +81,7 @@ def standing_script(gateway: str, after_tenant: str) -> Script[Standings]:
 
 
 def _standings(rows: Sequence[Row]) -> Standings:
-    turns: dict[str, list[tuple[int, str]]] = {"urgent": [], "bulk": []}
+    turns: dict[str, list[tuple[int, str, int]]] = {"urgent": [], "bulk": []}
     paused: dict[str, str] = {}
     breakers: dict[str, Away] = {}
     now_ms = 0
@@ -82,9 +94,16 @@ def _standings(rows: Sequence[Row]) -> Standings:
             case "now":
                 now_ms = milliseconds
             case _:
-                turns[kind].append((place, name))
-    urgent, bulk = (tuple(name for _, name in sorted(turns[kind])) for kind in ("urgent", "bulk"))
-    return Standings(urgent=urgent, bulk=bulk, paused=paused, breakers=breakers, now_ms=now_ms)
+                turns[kind].append((place, name, milliseconds))
+    bulk = sorted(turns["bulk"])
+    return Standings(
+        urgent=tuple(name for _, name, ahead in sorted(turns["urgent"], key=lambda turn: turn[2]) if ahead <= 0),
+        bulk=tuple(name for _, name, ahead in bulk if ahead <= 0),
+        seen_tenant=bulk[-1][1] if len(bulk) == TENANTS_PER_TURN_MAX else "",
+        paused=paused,
+        breakers=breakers,
+        now_ms=now_ms,
+    )
 
 
 def shares_of(standings: Standings, slots: int) -> tuple[list[tuple[int, str, int]], str]:
@@ -93,10 +112,7 @@ def shares_of(standings: Standings, slots: int) -> tuple[list[tuple[int, str, in
     for tenants, urgent in ((standings.urgent, 1), (standings.bulk, 0)):
         taking = tenants[:slots]
         shares += [(urgent, tenant, _share(slots, len(taking), place)) for place, tenant in enumerate(taking)]
-    bulk = standings.bulk
-    if len(bulk) > slots:
-        return shares, bulk[slots - 1]
-    return shares, bulk[-1] if len(bulk) == TENANTS_PER_TURN_MAX else ""
+    return shares, standings.bulk[slots - 1] if len(standings.bulk) > slots else standings.seen_tenant
 
 
 def _share(slots: int, tenants: int, place: int) -> int:

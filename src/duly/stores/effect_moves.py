@@ -25,7 +25,8 @@ LEDGER: Final = "duly.ledger"
 EFFECT_COLUMNS: Final = (
     "e.id, e.tenant, e.type, e.channel, e.gateway, e.policy, e.state, e.step, e.hold, e.counted, e.attempts, "
     "e.unsettled, e.look_ups, e.moves, e.provider_id, e.reference, e.chain, e.trace, e.delivery, "
-    "CASE WHEN e.first_attempt_ms IS NULL THEN 0 ELSE duly.now_ms() - e.first_attempt_ms END, e.due_ms, e.reason, e.origin"
+    "CASE WHEN e.first_attempt_ms IS NULL THEN 0 ELSE duly.now_ms() - e.first_attempt_ms END, e.due_ms, e.reason, "
+    "e.origin"
 )
 LOCK_EFFECTS: Final = f"SELECT {EFFECT_COLUMNS} FROM duly.effect AS e WHERE e.id = ANY(:ids) ORDER BY e.id FOR UPDATE"
 MOVE_EFFECTS: Final = """
@@ -268,7 +269,7 @@ def _message(ordinal: int, outcome: Announced) -> dict[str, object]:
         gateway=outcome.gateway,
         reference=outcome.reference,
         reason=storable(outcome.reason),
-        provider_id=outcome.provider_id,
+        provider_id=outcome.provider_id and storable(outcome.provider_id),
         attempts=outcome.attempts,
     )
     facts = outcome.event.__duly__

@@ -26,6 +26,8 @@ from duly.stores.receipt_moves import wake_receipts
 from duly.stores.script import Script, Statement, storable
 
 EXPIRED_PER_SWEEP_MAX: Final = 500
+BREAKER_KEPT: Final = timedelta(days=1)
+"""How long an open breaker is remembered that nobody has asked through since it was time to."""
 
 SELECT_LOOK_UPS: Final = f"""
 SELECT {EFFECT_COLUMNS}, e.key, e.requested_ms, duly.now_ms() FROM duly.effect AS e
@@ -59,6 +61,8 @@ SELECT {EFFECT_COLUMNS} FROM duly.effect AS e
  WHERE e.confirm_by_ms IS NOT NULL AND e.confirm_by_ms <= duly.now_ms()
  ORDER BY e.confirm_by_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED
 """
+# The gateway or the customer may be gone; with the next call, a new tally begins.
+FORGET_BREAKERS: Final = "DELETE FROM duly.breaker WHERE until_ms <= duly.now_ms() - :kept_ms"
 UNCONFIRM: Final = """
 UPDATE duly.effect AS e
    SET confirm_by_ms = NULL, delivery = CASE WHEN e.id = ANY(:unconfirmed) THEN 'unconfirmed' ELSE e.delivery END,
@@ -117,10 +121,13 @@ def claim_look_ups_script(gateway: str, slots: int, token: str, lease: timedelta
 
 def end_look_ups_script(ended: Sequence[LookUpEnded], hearers: Hearers) -> Script[Turned]:
     """Write down what look-ups came to; False where the effect has moved on meanwhile."""
-    written: list[bool] = []
+    written: dict[str, bool] = {}
     has_promised = False
+    rows = {row.id: row for row in (yield from lock_effects(end.effect_id for end in ended))}
     for end in ended:
-        (row,) = yield from lock_effects([end.effect_id])
+        row = rows.get(end.effect_id)
+        if row is None:
+            continue
         held = yield Statement(SELECT_HELD_TOKEN, {"id": end.effect_id, "token": end.token})
         yield Statement(
             INSERT_LOOK_UP,
@@ -133,15 +140,16 @@ def end_look_ups_script(ended: Sequence[LookUpEnded], hearers: Hearers) -> Scrip
             },
         )
         is_held = bool(held.rows) and row.state is Dispatch.UNKNOWN
-        written.append(is_held)
+        written[end.effect_id] = is_held
         if is_held:
             has_promised |= yield from move_effects([_move(row, end)], hearers)
             yield from wake_receipts(row.id, end.provider_id)
-    return Turned(written=tuple(written), has_promised=has_promised)
+    return Turned(written=tuple(written.get(end.effect_id, False) for end in ended), has_promised=has_promised)
 
 
 def expire_script(hearers: Hearers) -> Script[bool]:
-    """Close waiting effects whose time ran out, and deliveries that nobody reports on any more."""
+    """Close waiting effects whose time ran out, deliveries that nobody reports on any more, and stale breakers."""
+    yield Statement(FORGET_BREAKERS, {"kept_ms": to_milliseconds(BREAKER_KEPT)})
     found = yield Statement(SELECT_EXPIRED, {"rows_max": EXPIRED_PER_SWEEP_MAX})
     rows = yield from lock_effects(str(row[0]) for row in found.rows)
     moves = [Move(row=row, settled=Settled(state=Dispatch.EXPIRED, reason="its time ran out")) for row in rows]

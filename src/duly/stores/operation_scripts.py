@@ -129,6 +129,13 @@ def operate_script(
     return OperationsWritten(results=tuple(results), has_promised=has_promised)
 
 
+NARROWER: Final[Mapping[Verb, tuple[str, ...]]] = {
+    Verb.RESEND: ("e.resends = 0",),
+    Verb.SETTLE: (f"(e.state <> 'held' OR e.hold = '{BY_RECEIPT}')",),
+}
+"""What a verb fits only if it also holds."""
+
+
 def count_script(tenant: str, verb: Verb, wanted: EffectFilter, rows_max: int) -> Script[list[Counted]]:
     """A tenant's effects that match and that *verb* may fit, the oldest first.
 
@@ -139,7 +146,7 @@ def count_script(tenant: str, verb: Verb, wanted: EffectFilter, rows_max: int) -
     query = (yield from query_script(tenant, msgspec.structs.replace(wanted, states=states))) if states else None
     if query is None:
         return []
-    rest = (*query.rest, "e.resends = 0") if verb is Verb.RESEND else query.rest
+    rest = (*query.rest, *NARROWER.get(verb, ()))
     arms = " UNION ALL ".join(
         f"SELECT * FROM duly.effect AS e WHERE {' AND '.join((lead, *rest))}" for lead in query.leads
     )

@@ -5,11 +5,13 @@ PostgreSQL: rows that somebody else has locked are passed over, so that senders 
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Final
 
 import msgspec
 
 from duly.clock import from_milliseconds, time_of, to_milliseconds
+from duly.messages.outcomes import EffectHeld
 from duly.ports.gateway import Prepared, decode_attachments
 from duly.ports.ledger import BreakerMove, Claim, Claimed, Turn, Turned, destination_key
 from duly.ports.outcomes import Hearers
@@ -32,7 +34,7 @@ PROBING_MS: Final = 1_000
 CANDIDATES: Final = """
 SELECT * FROM (
     SELECT {columns}, e.key, e.destination, e.barred, e.requested_ms,
-           CASE WHEN e.expires_ms <= duly.now_ms() THEN 1 ELSE 0 END AS is_late
+           CASE WHEN e.expires_ms <= duly.now_ms() THEN 1 ELSE 0 END AS is_late, e.urgent
       FROM duly.effect AS e
      WHERE e.gateway = :gateway AND e.urgent = :urgent{n} AND e.tenant = :tenant{n} AND e.due_ms IS NOT NULL
        AND e.step = 'attempt' AND e.due_ms <= duly.now_ms() AND e.reported = 0
@@ -42,7 +44,7 @@ SELECT * FROM (
 SELECT_CONTENTS: Final = """
 SELECT c.effect_id, c.recipient, c.summary, c.content_type, c.body, c.attachments,
        (SELECT s.reason FROM duly.suppression AS s
-         WHERE s.tenant = c.tenant AND s.channel = :channel AND s.recipient_hash = c.recipient_hash)
+         WHERE s.tenant = c.tenant AND s.channel = c.channel AND s.recipient_hash = c.recipient_hash)
   FROM duly.effect_content AS c WHERE c.effect_id = ANY(:ids)
 """
 CLAIM_EFFECTS: Final = """
@@ -68,13 +70,22 @@ UPDATE duly.effect AS e
                    AND d.due_ms <= duly.now_ms()
                  ORDER BY d.due_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED)
 """
+# The same, when somebody hears of it.
+SELECT_ALL_DUE: Final = f"""
+SELECT {EFFECT_COLUMNS} FROM duly.effect AS e
+ WHERE e.gateway = :gateway AND e.step = 'attempt' AND e.due_ms IS NOT NULL AND e.due_ms <= duly.now_ms()
+ ORDER BY e.due_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED
+"""
 OPEN_BREAKER: Final = """
 INSERT INTO duly.breaker AS b (gateway, destination, reason, is_probing, opened_ms, until_ms)
 VALUES (:gateway, :destination, :reason, :is_probing, duly.now_ms(), duly.now_ms() + :open_ms)
 ON CONFLICT (gateway, destination) DO UPDATE
    SET until_ms = excluded.until_ms, reason = excluded.reason, is_probing = excluded.is_probing
 """
-CLOSE_BREAKER: Final = "DELETE FROM duly.breaker WHERE gateway = :gateway AND destination = :destination"
+# Only a probe closes it: what was under way when it opened says nothing of what has happened since.
+CLOSE_BREAKER: Final = """
+DELETE FROM duly.breaker WHERE gateway = :gateway AND destination = :destination AND is_probing = 1
+"""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -86,6 +97,7 @@ class Candidate(msgspec.Struct, frozen=True):
     barred: str
     requested_ms: int
     is_late: bool
+    is_urgent: bool
 
     @property
     def place(self) -> str:
@@ -98,7 +110,7 @@ def turn_script(turn: Turn, hearers: Hearers) -> Script[Turned]:
     written, has_promised = yield from end_attempts(turn.ended, hearers)
     for token in turn.abandoned:
         yield from abandon(token)
-    for breaker in turn.breakers:
+    for breaker in sorted(turn.breakers, key=lambda move: (move.gateway, move.destination)):
         yield from _move_breaker(breaker)
     if turn.claim is None:
         return Turned(written=tuple(written), has_promised=has_promised)
@@ -113,27 +125,33 @@ def claim_script(claim: Claim, hearers: Hearers) -> Script[Turned]:
     account = standings.breakers.get("")
     if account is not None:
         if account.left_ms > 0 and not account.is_probing:
-            yield from _hold_all(claim.gateway, account.reason, account.left_ms)
+            has_promised = yield from _hold_all(claim.gateway, account.reason, account.left_ms, hearers)
+            return Turned(tenant=claim.after_tenant, has_promised=has_promised)
         if account.left_ms > 0:
             return Turned(tenant=claim.after_tenant)
         slots, is_probe = PROBE, True
-    shares, tenant = shares_of(standings, slots)
-    if not shares:
-        return Turned(tenant=tenant, has_more=bool(claim.after_tenant))
     rate = claim.terms.keeps.rate
-    if rate is not None:
+    if rate is not None and (standings.urgent or standings.bulk):
         slots = min(slots, (yield from look_at_allowance(claim.gateway, rate, standings.now_ms)))
         if not slots:
             return Turned(tenant=claim.after_tenant)
+    shares, tenant = shares_of(standings, slots)
+    if not shares:
+        return Turned(tenant=tenant, has_more=bool(tenant))
     candidates = yield from _candidates(claim.gateway, shares)
-    attempts, has_promised = yield from _sift(claim, standings, candidates, slots, hearers)
+    attempts, left, has_promised = yield from _sift(claim, standings, candidates, slots, hearers)
+    if left:
+        # Whose turn it was goes by who had a slot: urgent effects may have taken them all.
+        bulk = (candidate for candidate in candidates if not candidate.is_urgent)
+        had = [candidate.row.tenant for candidate in takewhile(lambda one: one not in left, bulk)]
+        tenant = had[-1] if had else claim.after_tenant
     if claim.terms.keeps.tenant_rate is not None:
         attempts, later = yield from _by_turns(claim, claim.terms.keeps.tenant_rate, standings, attempts)
         has_promised |= yield from move_effects(later, hearers)
     if rate is not None:
         yield from use_allowance(claim.gateway, rate, standings.now_ms, len(attempts))
     claimed = yield from _begin(claim, attempts, is_probe, standings)
-    has_more = len(candidates) >= slots or bool(tenant or claim.after_tenant)
+    has_more = len(candidates) >= slots or bool(tenant)
     return Turned(claimed=tuple(claimed), has_more=has_more, tenant=tenant, has_promised=has_promised)
 
 
@@ -144,21 +162,23 @@ def _candidates(gateway: str, shares: list[tuple[int, str, int]]) -> Script[list
         arms.append(CANDIDATES.format(columns=EFFECT_COLUMNS, n=n))
         parameters |= {f"urgent{n}": urgent, f"tenant{n}": tenant, f"share{n}": share}
     found = yield Statement(" UNION ALL ".join(arms), parameters)
-    return [Candidate(effect_row(row), row[23], row[24], row[25], row[26], bool(row[27])) for row in found.rows]
+    return [
+        Candidate(effect_row(row), row[23], row[24], row[25], row[26], bool(row[27]), bool(row[28]))
+        for row in found.rows
+    ]
 
 
 def _sift(
     claim: Claim, standings: Standings, candidates: list[Candidate], slots: int, hearers: Hearers
-) -> Script[tuple[list[tuple[Candidate, Prepared]], bool]]:
-    """What may be attempted now, with its request. The rest is closed or put off."""
+) -> Script[tuple[list[tuple[Candidate, Prepared]], list[Candidate], bool]]:
+    """What may be attempted now, with its request; and what is left for want of a slot. The rest is closed or put off."""
     if not candidates:
-        return [], False
+        return [], [], False
     contents: dict[str, Row] = {}
-    found = yield Statement(
-        SELECT_CONTENTS, {"ids": [c.row.id for c in candidates], "channel": candidates[0].row.channel}
-    )
+    found = yield Statement(SELECT_CONTENTS, {"ids": [c.row.id for c in candidates]})
     contents = {str(row[0]): row for row in found.rows}
     attempts: list[tuple[Candidate, Prepared]] = []
+    left: list[Candidate] = []
     moves: list[Move] = []
     probed: set[str] = set()
     for candidate in candidates:
@@ -171,10 +191,12 @@ def _sift(
             probed.add(candidate.place)
         if move is not None:
             moves.append(move)
-        elif content is not None and len(attempts) < slots:
+        elif content is None or len(attempts) == slots:
+            left.append(candidate)
+        else:
             attempts.append((candidate, _prepared(content, candidate.destination)))
     has_promised = yield from move_effects(moves, hearers)
-    return attempts, has_promised
+    return attempts, left, has_promised
 
 
 def _instead(claim: Claim, standings: Standings, candidate: Candidate, content: Row | None) -> Move | None:
@@ -204,13 +226,17 @@ def _by_turns(
     """What may go now at a tenant's rate; the rest waits, each for a token that it has reserved."""
     now: list[tuple[Candidate, Prepared]] = []
     later: list[Move] = []
-    for candidate, prepared in attempts:
+    waits: dict[str, int] = {}
+    # Buckets are locked in one order, whoever's turn it is; in each bucket, the order is that of the turn.
+    for candidate, _ in sorted(attempts, key=lambda one: (one[0].row.tenant, one[0].destination)):
         row = candidate.row
-        wait_ms = 0
         if row.hold != RESERVED:
-            wait_ms = yield from reserve_allowance(
+            waits[row.id] = yield from reserve_allowance(
                 claim.gateway, row.tenant, candidate.destination, rate, standings.now_ms
             )
+    for candidate, prepared in attempts:
+        row = candidate.row
+        wait_ms = waits.get(row.id, 0)
         if not wait_ms:
             now.append((candidate, prepared))
             continue
@@ -255,7 +281,7 @@ def _begin(
     duplicates = [candidate.row.id for candidate, _ in attempts if _may_duplicate(candidate.row, claim)]
     yield Statement(CLAIM_EFFECTS, {"token": claim.token, "lease_ms": to_milliseconds(claim.lease), "ids": ids})
     yield Statement(INSERT_ATTEMPTS, {"owner": claim.owner, "token": claim.token, "ids": ids, "duplicates": duplicates})
-    for place in {"" if is_probe else candidate.place for candidate, _ in attempts} & set(standings.breakers):
+    for place in sorted({"" if is_probe else candidate.place for candidate, _ in attempts} & set(standings.breakers)):
         # Until the probe has ended, nobody else probes.
         reason = standings.breakers[place].reason
         probe = BreakerMove(
@@ -310,6 +336,12 @@ def _move_breaker(move: BreakerMove) -> Script[None]:
     )
 
 
-def _hold_all(gateway: str, reason: str, wait_ms: int) -> Script[None]:
-    """Put off what is due at a provider that is away."""
-    yield Statement(HOLD_ALL, {"gateway": gateway, "reason": reason, "wait_ms": wait_ms, "rows_max": HELD_PER_TURN_MAX})
+def _hold_all(gateway: str, reason: str, wait_ms: int, hearers: Hearers) -> Script[bool]:
+    """Put off what is due at a provider that is away; whether outcomes were promised."""
+    about: dict[str, object] = {"gateway": gateway, "rows_max": HELD_PER_TURN_MAX}
+    if any(event == EffectHeld.__duly__.name for event, _ in hearers):
+        found = yield Statement(SELECT_ALL_DUE, about)
+        moves = [_put_off(effect_row(row), reason, wait_ms, hold="breaker") for row in found.rows]
+        return (yield from move_effects(moves, hearers))
+    yield Statement(HOLD_ALL, {**about, "reason": reason, "wait_ms": wait_ms})
+    return False

@@ -47,8 +47,8 @@ EFFECT_FIELDS: Final = (
     "e.changed_ms, e.expires_ms, e.due_ms, e.step, e.no"
 )
 # SQLite takes ORDER BY and LIMIT in the arms of a union only inside parentheses of their own.
-# A limit as a subquery is no number to PostgreSQL's planner: without statistics it takes a tenant's effects for few, and
-# would rather sort all of them than go by an index for that many.
+# A limit as a subquery is no number to PostgreSQL's planner: without statistics it takes a tenant's effects for few,
+# and would rather sort all of them than go by an index for that many.
 ARM: Final = """
 SELECT * FROM (SELECT * FROM duly.effect AS e WHERE {lead} {order} LIMIT (SELECT CAST(:rows_max AS bigint))) AS arm
 """
