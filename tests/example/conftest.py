@@ -8,24 +8,53 @@ from pathlib import Path
 
 import pytest
 
-from duly import Duly, Email, Settings, Sms
+from duly import (
+    Accepted,
+    Call,
+    Duly,
+    Email,
+    IdempotencyKey,
+    Keeps,
+    Outcome,
+    Receipt,
+    ReceiptWindow,
+    Settings,
+    Sms,
+)
 from duly.gateways.recording import RecordingGateway
-from examples.shop.application import MODULES
+from examples.shop.application import MODULES, SENDING
 from examples.shop.billing.messages import IssueInvoice
+from examples.shop.providers import RETRY
 from tests.example.running import Shop, customer
+
+KEYED = Keeps(key=IdempotencyKey(lifetime=timedelta(hours=24)))
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
     mails = RecordingGateway(Email, name="smtp", channel="email")
-    texts = RecordingGateway(Sms, name="twilio", channel="sms")
-    invoices = RecordingGateway(IssueInvoice, name="billing", channel="billing")
+    outcomes: list[Outcome] = []
+    reports: list[Receipt] = []
+
+    def answer(call: Call) -> Outcome:
+        return outcomes.pop(0) if outcomes else Accepted(provider_id=f"SM-{call.effect_id}")
+
+    texts = RecordingGateway(
+        Sms,
+        name="twilio",
+        channel="sms",
+        keeps=Keeps(receipts=ReceiptWindow()),
+        outcomes=answer,
+        receipts=lambda incoming: [reports.pop(0)],
+    )
+    invoices = RecordingGateway(IssueInvoice, name="billing", channel="billing", keeps=KEYED, retry=RETRY)
     app = Duly(
         modules=MODULES,
         store="memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'shop.db'}",
         gateways=[mails, texts, invoices],
+        sending=SENDING,
         settings=Settings(poll_interval=timedelta(milliseconds=20)),
     )
     async with app:
         await app.execute(customer(), tenant="acme")
-        yield Shop(app, mails, texts, invoices)
+        yield Shop(app, mails, texts, invoices, outcomes, reports)

@@ -7,7 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TypeVar
 
-from duly import Command, Duly, EffectView
+from duly import Command, Delivery, Duly, EffectView, Outcome, Receipt
+from duly.effects.receipts import Answer
 from duly.gateways.recording import RecordingGateway
 from examples.shop.customers.messages import RegisterCustomer
 from examples.shop.ordering.messages import Line, Money, PlaceOrder
@@ -42,6 +43,9 @@ class Shop:
     mails: RecordingGateway
     texts: RecordingGateway
     invoices: RecordingGateway
+    outcomes: list[Outcome]
+    """What becomes of the next SMS, one after the other; then all are accepted."""
+    reports: list[Receipt]
 
     async def do(self, command: Command[R], tenant: str = "acme", command_id: str | None = None) -> R:
         """Execute a command, of acme unless said otherwise."""
@@ -51,6 +55,16 @@ class Shop:
         """Everything in a tenant's ledger once nothing is left to do, the latest first."""
         await self.app.until_quiet(time_max=timedelta(seconds=20))
         return await self.app.ledger(tenant).all_effects()
+
+    async def effect(self, channel: str, about: str = "") -> EffectView:
+        """The one effect of acme's ledger in a channel whose summary holds a text."""
+        (found,) = [one for one in await self.effects() if one.channel == channel and about in one.summary]
+        return found
+
+    async def report(self, effect: EffectView, delivery: Delivery) -> Answer:
+        """Let the SMS provider report what became of an effect."""
+        self.reports.append(Receipt(dedupe=f"{effect.id}-{delivery.value}", effect_id=effect.id, delivery=delivery))
+        return await self.app.receipts.take("twilio", b"", ())
 
     @property
     def calls(self) -> int:

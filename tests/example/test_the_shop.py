@@ -8,7 +8,17 @@ from decimal import Decimal
 
 import pytest
 
-from duly import AggregateNotFound, RuleBroken, UniqueViolation
+from duly import (
+    AggregateNotFound,
+    Delivery,
+    Dispatch,
+    EffectFilter,
+    NotSent,
+    RuleBroken,
+    UniqueViolation,
+    Unknown,
+    Verdict,
+)
 from duly.errors import InvalidField
 from examples.shop.customers.messages import CountNewsletterWishes, WishForNewsletter
 from examples.shop.ordering.messages import CancelOrder, CountOrders, Money, PlaceOrder, ReadOrder, ShipOrder
@@ -144,3 +154,56 @@ async def test_a_wish_for_the_newsletter_is_a_row_and_a_mail_and_the_second_is_n
 async def test_a_customer_without_a_phone_number_is_turned_away_at_the_door(shop: Shop) -> None:
     with pytest.raises(InvalidField, match="phone"):
         await shop.do(customer("bob", phone="none"))
+
+
+INSTEAD = "is confirmed"
+"""What only the mail says that goes out in the place of an SMS."""
+
+
+async def test_an_sms_that_is_refused_is_followed_by_a_mail_that_knows_why(shop: Shop) -> None:
+    shop.outcomes.append(NotSent(reason="the number is not in use", permanent=True))
+    await shop.do(ORDER)
+
+    mail = await shop.effect("email", INSTEAD)
+    assert (mail.recipient, mail.state, mail.reference) == ("ann@customers.example", Dispatch.ACCEPTED, "1001")
+    assert [link.name for link in mail.chain][-3:] == ["OrderConfirmedPublic", "duly.sms", "duly.effect_failed"]
+
+
+async def test_an_sms_that_does_not_arrive_is_followed_by_a_mail(shop: Shop) -> None:
+    await shop.do(ORDER)
+    sms = await shop.effect("sms")
+    await shop.report(sms, Delivery.UNDELIVERED)
+
+    mail = await shop.effect("email", INSTEAD)
+    assert mail.chain[-1].name == "duly.effect_undelivered"
+    assert ((await shop.effect("sms")).state, mail.state) == (Dispatch.ACCEPTED, Dispatch.ACCEPTED)
+
+
+async def test_an_sms_that_may_have_arrived_is_followed_by_no_mail(shop: Shop) -> None:
+    shop.outcomes.append(Unknown(evidence="no answer"))
+    await shop.do(ORDER)
+
+    effects = await shop.effects()
+    assert [effect.state for effect in effects if effect.channel == "sms"] == [Dispatch.UNKNOWN]
+    assert [effect.summary for effect in effects if INSTEAD in effect.summary and effect.channel == "email"] == []
+
+
+async def test_an_sms_that_is_said_twice_not_to_arrive_is_followed_by_one_mail(shop: Shop) -> None:
+    shop.outcomes.append(Unknown(evidence="no answer"))
+    await shop.do(ORDER)
+    sms = await shop.effect("sms")
+    await shop.app.operate("acme", by="support").settle(sms.id, Verdict.NOT_SENT, reason="not in the provider's log")
+    await shop.effect("email", INSTEAD)
+
+    await shop.report(sms, Delivery.UNDELIVERED)
+
+    assert (await shop.effect("sms")).delivery is Delivery.UNDELIVERED
+    assert (await shop.effect("email", INSTEAD)).chain[-1].name == "duly.effect_failed"
+
+
+async def test_everything_that_went_out_about_an_order_is_found_by_its_id(shop: Shop) -> None:
+    await shop.do(ORDER)
+    await shop.effects()
+
+    found = await shop.app.ledger("acme").page(EffectFilter(reference="1001"))
+    assert len(found.effects) == 4

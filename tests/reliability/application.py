@@ -31,6 +31,7 @@ from duly import (
 from duly.gateways.json_http import JsonHttpGateway
 from duly.gateways.json_look_up import JsonLookUp
 from duly.ports.store import Store
+from duly.states.breaker import BreakerTerms
 from duly.testing.failures import exit_at, go_on, stop_at
 from tests.reliability.bugs import put_back
 
@@ -132,6 +133,8 @@ def application(store: str | Store, provider: str, policy: Policy, *, worker: bo
         lease=timedelta(milliseconds=700),
         attempt_margin=MARGIN,
         poll_interval=timedelta(milliseconds=20),
+        # Half of the answers are lost on purpose: an open breaker would keep workers from coming to their failpoint.
+        breaker=BreakerTerms(calls_min=1_000_000),
         drain_time_max=timedelta(seconds=2),
     )
     return Duly(

@@ -83,7 +83,8 @@ def _chain(effect: EffectView) -> Tree:
     tree = Tree(Text.assemble((f"Why was this {name} sent?  ", "bold"), f"{first.kind} ", (first.name, "cyan")))
     branch = tree
     for link in others:
-        branch = branch.add(Text.assemble(f"{link.kind} ", (link.name, "cyan"), (f"  by {link.handler}", "dim")))
+        by = f"  by {link.handler}" if link.handler else ""
+        branch = branch.add(Text.assemble(f"{link.kind} ", (link.name, "cyan"), (by, "dim")))
     branch = branch.add(
         Text.assemble(
             "effect ", (effect.channel, "cyan"), (f"  by {effect.handler}", "dim"), f"  to {effect.recipient}"

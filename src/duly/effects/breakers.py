@@ -27,18 +27,20 @@ class Breakers:
         self._hold = hold
         self._tallies: OrderedDict[str, Tally] = OrderedDict()
 
-    def observe(self, claimed: Claimed, outcome: Outcome, at: timedelta) -> BreakerMove | None:
-        """What follows from one more outcome, at *at* by a monotonic clock; None when nothing does."""
+    def observe(self, claimed: Claimed, outcome: Outcome, at: timedelta) -> tuple[BreakerMove, ...]:
+        """What follows from one more outcome, at *at* by a monotonic clock."""
         if isinstance(outcome, NotSent) and outcome.fault is Fault.GATEWAY:
             self._tallies.pop("", None)
-            return self._opened("", self._hold, f"the gateway's own fault: {outcome.reason}")
+            return (self._opened("", self._hold, f"the gateway's own fault: {outcome.reason}"),)
         place = destination_key(claimed.tenant, claimed.prepared.destination)
         failed = _failed(outcome)
         if claimed.is_probe:
             self._tallies.pop(place, None)
+            # It may have been the account that it asked about: that is back, whatever became of the destination.
+            account = (self._closed(""),) if place else ()
             if failed:
-                return self._opened(place, self._terms.half_open_after, f"still away: {_said(outcome)}")
-            return BreakerMove(gateway=self._gateway, destination=place, open_for=None, reason="")
+                return (self._opened(place, self._terms.half_open_after, f"still away: {_said(outcome)}"), *account)
+            return (self._closed(place), *account)
         tally = observed(self._tallies.get(place, Tally()), at, failed, self._terms)
         self._tallies[place] = tally
         self._tallies.move_to_end(place)
@@ -46,8 +48,11 @@ class Breakers:
             self._tallies.popitem(last=False)
         if failed and trips(tally, at, self._terms):
             del self._tallies[place]
-            return self._opened(place, self._terms.half_open_after, f"too many calls fail: {_said(outcome)}")
-        return None
+            return (self._opened(place, self._terms.half_open_after, f"too many calls fail: {_said(outcome)}"),)
+        return ()
+
+    def _closed(self, place: str) -> BreakerMove:
+        return BreakerMove(gateway=self._gateway, destination=place, open_for=None, reason="")
 
     def _opened(self, place: str, open_for: timedelta, reason: str) -> BreakerMove:
         return BreakerMove(gateway=self._gateway, destination=place, open_for=open_for, reason=reason)

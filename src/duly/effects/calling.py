@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec.structs import asdict, replace
 
 from duly.effects.settings import EVIDENCE_CHARACTERS_MAX
 from duly.errors import AttachmentLost
@@ -14,6 +18,10 @@ from duly.ports.ledger import Claimed
 from duly.states.attempt import Accepted, Fault, NotSent, Outcome, Unknown
 from duly.states.look_up import Found, NotThere, Unclear
 from duly.telemetry import log
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+PROVIDER_ID_CHARACTERS_MAX: Final = 500
 
 
 async def read_files(keeper: AttachmentKeeper | None, claimed: Claimed) -> tuple[bytes, ...] | NotSent:
@@ -39,7 +47,7 @@ async def call_gateway(gateway: Gateway, claimed: Claimed, files: tuple[bytes, .
     """Try once, within *limit*: a little longer than the gateway's own limit, which knows what it was waiting for."""
     try:
         async with asyncio.timeout(limit.total_seconds()):
-            return await gateway.call(_call(claimed, files))
+            return _checked(await gateway.call(_call(claimed, files)))
     except TimeoutError:
         return Unknown(evidence=f"no answer within {limit.total_seconds():.1f} s")
     except asyncio.CancelledError:
@@ -56,12 +64,48 @@ async def ask_gateway(gateway: Gateway, claimed: Claimed, limit: timedelta, *, c
         return Unclear(evidence="the gateway has no look-up any more")
     try:
         async with asyncio.timeout(limit.total_seconds()):
-            return await gateway.look_up(_call(claimed, ()), confirming=confirming)
+            return _checked_answer(await gateway.look_up(_call(claimed, ()), confirming=confirming))
     except TimeoutError:
         return Unclear(evidence=f"no answer within {limit.total_seconds():.1f} s")
     except Exception as error:
         log(logging.ERROR, "a gateway raised in a look-up", gateway=gateway.name, error=type(error).__name__)
         return Unclear(evidence=f"the gateway raised {type(error).__name__}")
+
+
+def _checked(outcome: object) -> Outcome:
+    """An outcome of the right types and within bounds; of anything else nobody knows what it means."""
+    match outcome:
+        case Accepted() | NotSent() | Unknown():
+            try:
+                return _bounded(msgspec.convert(asdict(outcome), type(outcome)))
+            except msgspec.ValidationError as error:
+                return Unknown(evidence=f"the gateway answered with what is no outcome: {error}")
+        case _:
+            return Unknown(evidence=f"the gateway answered with what is no outcome: {type(outcome).__name__}")
+
+
+def _checked_answer(answer: object) -> LookUpAnswer:
+    """The same for what a look-up came to."""
+    match answer:
+        case Found() | NotThere() | Unclear():
+            try:
+                return _bounded(msgspec.convert(asdict(answer), type(answer)))
+            except msgspec.ValidationError as error:
+                return Unclear(evidence=f"the gateway answered with what is no answer: {error}")
+        case _:
+            return Unclear(evidence=f"the gateway answered with what is no answer: {type(answer).__name__}")
+
+
+def _bounded(said: T) -> T:
+    """With words that are cut where they are too long; the id so that it fits into an index."""
+    limits = dict.fromkeys(("reason", "evidence", "suppresses"), EVIDENCE_CHARACTERS_MAX)
+    limits["provider_id"] = PROVIDER_ID_CHARACTERS_MAX
+    cut = {
+        field: value[: limits[field]]
+        for field, value in asdict(said).items()
+        if field in limits and len(value) > limits[field]
+    }
+    return replace(said, **cut) if cut else said
 
 
 def told(outcome: Outcome) -> tuple[str, str, str | None]:

@@ -40,6 +40,11 @@ class Reconciler:
         self._woken = asyncio.Event()
         self._stopping = False
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether the gateway has a look-up. One that has it no more may have left effects that wait for one."""
+        return self._terms.keeps.look_up is not None
+
     def wake(self) -> None:
         """There may be something to look up."""
         self._woken.set()
@@ -51,8 +56,6 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile until `stop`."""
-        if self._terms.keeps.look_up is None:
-            return
         while not self._stopping:
             self._woken.clear()
             try:

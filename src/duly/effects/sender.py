@@ -15,11 +15,11 @@ import msgspec
 from duly.effects.breakers import Breakers
 from duly.effects.calling import call_gateway, never_started, read_files, told
 from duly.effects.settings import SenderSettings
-from duly.errors import StoreError
+from duly.errors import StoreError, StoreUnavailable
 from duly.failpoints import hit
 from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Gateway
-from duly.ports.ledger import BreakerMove, Claim, Claimed, Ended, SendingStore, Turn
+from duly.ports.ledger import BreakerMove, Claim, Claimed, Ended, SendingStore, Turn, Turned
 from duly.states.attempt import Accepted, NotSent, Outcome
 from duly.states.effect import Dispatch, Standing, after_attempt
 from duly.telemetry import log, span
@@ -58,11 +58,15 @@ class Sender:
         self._on_promise = on_promise
         self._attachments = attachments
         self._calls: set[asyncio.Task[None]] = set()
+        self._not_begun: dict[str, Claimed] = {}
         self._ended: list[Ended] = []
         self._breakers = Breakers(gateway.name, settings.breaker, hold=settings.gateway_hold)
         self._breaker_moves: list[BreakerMove] = []
         self._abandoned: list[_Abandoned] = []
+        self.is_behind = False
+        """Whether the ledger was away when outcomes were to be written."""
         self._tenant = ""
+        self._has_claimed = False
         self._is_due = True
         self._woken = asyncio.Event()
         self._stopping = False
@@ -88,12 +92,21 @@ class Sender:
                 else:
                     await self._woken.wait()
         finally:
-            for task in self._calls:
-                task.cancel()
-            await asyncio.gather(*self._calls, return_exceptions=True)
-            if self._ended:
-                await self._take_turn()
-            await self.gateway.close()
+            self._stopping = True
+            try:
+                await self._end_calls()
+            finally:
+                await self.gateway.close()
+
+    async def _end_calls(self) -> None:
+        """Cancel what is under way, and write down what is known by then."""
+        for task in self._calls:
+            task.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+        for claimed in self._not_begun.values():
+            self._ended.append(self._end(claimed, never_started("the worker was stopped")))
+        if self._ended or self._abandoned:
+            await self._take_turn()
 
     # A turn with the ledger.
 
@@ -121,33 +134,48 @@ class Sender:
                 after_tenant=self._tenant,
                 barred="" if gateway.live else NOT_LIVE,
             )
-        self._abandoned = [lost for lost in self._abandoned if lost.until > begun]
         abandoned = tuple(lost.token for lost in self._abandoned)
         turn = Turn(ended=tuple(ended), breakers=tuple(breakers), abandoned=abandoned, claim=claim)
         try:
             turned = await self._store.turn(turn)
-        except StoreError as error:
-            # Outcomes that were learned while the database is away are kept, and tried again.
-            log(logging.ERROR, "the ledger cannot be written", gateway=gateway.name, error=str(error))
+        except BaseException as error:
+            # Outcomes that were learned while the database is away are kept, and tried again; at a stop, too.
             self._ended, self._breaker_moves = ended + self._ended, breakers + self._breaker_moves
             if claim is not None:
                 self._abandoned.append(_Abandoned(claim.token, begun + lease.total_seconds()))
                 self._is_due = True
+            if not isinstance(error, StoreError):
+                raise
+            self.is_behind = isinstance(error, StoreUnavailable)
+            log(logging.ERROR, "the ledger cannot be written", gateway=gateway.name, error=str(error))
             await asyncio.sleep(self._settings.poll_interval.total_seconds())
             return
+        self.is_behind = False
+        # A claim that has not shown until now, after its lease, never will.
+        self._abandoned = [lost for lost in self._abandoned if lost.until > begun]
         if claim is not None:
             hit("sender.after_claim")
-            self._tenant = turned.tenant
-            self._is_due = self._is_due or turned.has_more
+            self._is_due = self._goes_on(claim, turned) or self._is_due
         if ended:
             self._told_late(ended, turned.written)
             hit("sender.after_record")
         if turned.has_promised:
             self._on_promise()
         for claimed in turned.claimed:
+            self._not_begun[claimed.effect_id] = claimed
             task = asyncio.create_task(self._attempt(claimed, begun), name=f"duly-call-{claimed.effect_id}")
             self._calls.add(task)
             task.add_done_callback(self._call_ended)
+
+    def _goes_on(self, claim: Claim, turned: Turned) -> bool:
+        """Whether another claim may find something at once."""
+        self._has_claimed |= bool(turned.claimed)
+        self._tenant = turned.tenant
+        if turned.has_more or turned.tenant:
+            return turned.has_more
+        # Every tenant has had its turn. The first ones may have more, unless nobody had anything.
+        goes_on, self._has_claimed = bool(claim.after_tenant) and self._has_claimed, False
+        return goes_on
 
     def _told_late(self, ended: list[Ended], written: tuple[bool, ...]) -> None:
         for end, is_written in zip(ended, written, strict=True):
@@ -162,15 +190,17 @@ class Sender:
     # The call.
 
     async def _attempt(self, claimed: Claimed, begun: float) -> None:
+        del self._not_begun[claimed.effect_id]
         facts = {"duly.tenant": claimed.tenant, "duly.effect_id": claimed.effect_id, "duly.gateway": claimed.gateway}
         with span(f"attempt {claimed.type}", facts, parent=claimed.trace):
             outcome = await self._call(claimed, begun)
             hit("sender.after_call")
             self._ended.append(self._end(claimed, outcome))
-            move = self._breakers.observe(claimed, outcome, timedelta(seconds=asyncio.get_running_loop().time()))
-            if move is not None:
+            at = timedelta(seconds=asyncio.get_running_loop().time())
+            moves = self._breakers.observe(claimed, outcome, at)
+            for move in moves[:1]:
                 self._tell_breaker(move)
-                self._breaker_moves.append(move)
+            self._breaker_moves += moves
 
     def _tell_breaker(self, move: BreakerMove) -> None:
         if move.open_for is None:
@@ -181,7 +211,10 @@ class Sender:
 
     async def _call(self, claimed: Claimed, begun: float) -> Outcome:
         margin = self._settings.attempt_margin
-        files = await read_files(self._attachments, claimed)
+        try:
+            files = await read_files(self._attachments, claimed)
+        except asyncio.CancelledError:
+            return never_started("the worker was stopped")
         if isinstance(files, NotSent):
             return files
         # What is left of the lease must be longer than the call may take, with time to write the outcome down.

@@ -19,8 +19,8 @@ from duly.ports.gateway import Gateway
 from duly.ports.ledger import SendingStore
 from duly.states.attempt import Unknown
 from duly.states.effect import Settled, Standing, Terms, after_attempt
-from duly.states.policy import Keeps
-from duly.states.retry import RetrySchedule
+from duly.states.policy import IdempotencyKey, Keeps, LookUp, Policy
+from duly.states.retry import EFFECT_RETRY
 from duly.telemetry import log
 
 WORKER_LOST: Final = "the worker was lost during the call"
@@ -85,13 +85,15 @@ class Senders:
         while not self._stopping:
             self._woken.clear()
             try:
+                now = asyncio.get_running_loop().time()
+                sweeps = now - swept >= self._settings.sweep_interval.total_seconds()
                 for name in await self._store.due_gateways():
                     if name in self._senders:
                         self._senders[name].wake()
-                        self._reconcilers[name].wake()
+                        if sweeps or self._reconcilers[name].looks_up:
+                            self._reconcilers[name].wake()
                 await self._find_lost()
-                now = asyncio.get_running_loop().time()
-                if now - swept >= self._settings.sweep_interval.total_seconds():
+                if sweeps:
                     swept = now
                     await self._sweep()
             except StoreError as error:
@@ -103,6 +105,9 @@ class Senders:
                 pass
 
     async def _find_lost(self) -> None:
+        if any(sender.is_behind for sender in self._senders.values()):
+            # It knows what became of its calls, and writes it down first.
+            return
         if not await self._store.has_lost_attempts():
             return
         lost = await self._store.lose_attempts(WORKER_LOST, self._settle_lost)
@@ -134,11 +139,15 @@ class Senders:
 
     def _settle_lost(self, gateway: str, standing: Standing) -> Settled:
         """First it is unknown; then its policy says what follows, as after any unknown outcome."""
-        terms = self._terms.get(gateway, _NO_TERMS)
+        terms = self._terms.get(gateway) or _terms_elsewhere(standing.policy)
         return after_attempt(Unknown(evidence=WORKER_LOST), standing, terms, fraction=random.random())
 
 
-# An effect whose gateway this process does not have: it stays unknown until a process comes that has it.
-_NO_TERMS: Final = Terms(
-    keeps=Keeps(), retry=RetrySchedule(()), hold=timedelta(), wait_max=timedelta(), probe_wait=timedelta()
-)
+def _terms_elsewhere(policy: Policy) -> Terms:
+    """For a gateway that this process does not have: what its policy permits is left to a process that has it.
+
+    Which also looks, before it sends anything, whether the key is still good.
+    """
+    key, look_up = IdempotencyKey(lifetime=timedelta.max), LookUp()
+    keeps = {Policy.KEYED: Keeps(key=key), Policy.RECONCILE: Keeps(look_up=look_up)}.get(policy, Keeps())
+    return Terms(keeps=keeps, retry=EFFECT_RETRY, hold=timedelta(), wait_max=timedelta(), probe_wait=timedelta())

@@ -37,11 +37,11 @@ UPDATE duly.effect AS e
   FROM JSON_ROWS(:ended, effect_id text, held_token text, next_state text, why text, held_by text, next_step text,
                  their_id text, uncounted integer, unknown integer, wait_ms bigint, confirm_ms bigint) AS r
  WHERE e.id = r.effect_id AND e.token = r.held_token AND e.state = 'attempting'
-RETURNING id, reported
+RETURNING id, attempts, reported
 """
 # The same, with what an event tells.
 END_EFFECTS_HEARD: Final = (
-    END_EFFECTS.rstrip() + ", tenant, type, channel, gateway, reference, chain, trace, moves, attempts, provider_id\n"
+    END_EFFECTS.rstrip() + ", tenant, type, channel, gateway, reference, chain, trace, moves, provider_id\n"
 )
 END_ATTEMPTS: Final = """
 UPDATE duly.attempt AS a
@@ -87,10 +87,11 @@ def end_attempts(ended: Sequence[Ended], hearers: Hearers) -> Script[tuple[list[
     records = [_effect_record(end) for end in sorted(ended, key=lambda end: end.effect_id)]
     found = yield Statement(END_EFFECTS_HEARD if hearers else END_EFFECTS, {"ended": json_rows(records)})
     rows = {str(row[0]): row for row in found.rows}
-    counted = [end for end in ended if end.effect_id in rows]
+    # A stale end may come together with that of a later attempt.
+    written = [end.effect_id in rows and rows[end.effect_id][1] == end.number for end in ended]
+    counted = [end for end, is_written in zip(ended, written, strict=True) if is_written]
     if counted:
         yield Statement(END_ATTEMPTS, {"ended": json_rows([_attempt_record(end) for end in counted])})
-    written = [end.effect_id in rows for end in ended]
     for place, end in enumerate(ended):
         if not written[place]:
             written[place] = yield from _late(end)
@@ -102,7 +103,7 @@ def end_attempts(ended: Sequence[Ended], hearers: Hearers) -> Script[tuple[list[
             yield from alarm(end.tenant, NEEDS_A_PERSON, end.effect_id, end.settled.alarm)
     outcomes = [a for end in counted if (a := _announced(end, rows[end.effect_id])) is not None] if hearers else []
     has_promised = yield from announce(outcomes, hearers)
-    if reported := [effect_id for effect_id, row in rows.items() if row[1]]:
+    if reported := [effect_id for effect_id, row in rows.items() if row[2]]:
         applied = yield from apply_waiting((yield from lock_effects(reported)), hearers)
         has_promised |= applied.has_promised
     return written, has_promised
@@ -208,15 +209,15 @@ def _announced(end: Ended, row: Row) -> Announced | None:
         return None
     return Announced(
         effect_id=end.effect_id,
-        tenant=row[2],
-        effect_type=row[3],
-        channel=row[4],
-        gateway=row[5],
-        reference=row[6],
-        chain=row[7],
-        trace=row[8],
-        moves=row[9],
-        attempts=row[10],
+        tenant=row[3],
+        effect_type=row[4],
+        channel=row[5],
+        gateway=row[6],
+        reference=row[7],
+        chain=row[8],
+        trace=row[9],
+        moves=row[10],
+        attempts=row[1],
         provider_id=row[11],
         event=event,
         reason=end.settled.reason,

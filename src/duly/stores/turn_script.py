@@ -171,7 +171,7 @@ def _candidates(gateway: str, shares: list[tuple[int, str, int]]) -> Script[list
 def _sift(
     claim: Claim, standings: Standings, candidates: list[Candidate], slots: int, hearers: Hearers
 ) -> Script[tuple[list[tuple[Candidate, Prepared]], list[Candidate], bool]]:
-    """What may be attempted now, with its request; and what is left for want of a slot. The rest is closed or put off."""
+    """What may be attempted now, with its request; what is left for want of a slot. The rest is closed or put off."""
     if not candidates:
         return [], [], False
     contents: dict[str, Row] = {}
