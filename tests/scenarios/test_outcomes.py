@@ -40,8 +40,9 @@ REFUSED = NotSent(reason="no such number", permanent=True)
 LOST = Unknown(evidence="the line went dead")
 
 
-class Tell(Command[str]):
+class Tell(Command[str], subject="customer_id"):
     order_id: str
+    customer_id: str = "ann"
     phone: str = "+491"
 
 
@@ -200,3 +201,30 @@ def test_the_root_of_outcomes_and_an_effect_without_gateway_are_mistakes() -> No
     another.after_commit(hear_fax)
     with pytest.raises(ConfigurationError, match="which no gateway takes"):
         Duly(modules=[another], store="memory:", gateways=[mail()])
+
+
+async def test_a_fall_back_that_falls_back_to_itself_comes_to_an_end_and_is_parked(start: Start) -> None:
+    stubborn = Module("stubborn")
+    stubborn.command(tell)
+
+    @stubborn.after_commit
+    async def again(event: EffectFailed[Sms], effects: Effects) -> None:
+        effects.request(Sms(to="+491", text="Once more."), reference=event.reference)
+
+    sms = gateway(outcomes=lambda call: REFUSED)
+    app = await start(stubborn, gateways=[sms])
+    await app.app.execute(Tell(order_id="o-1"), tenant="acme")
+    await app.quiet()
+    (parked,) = await app.app.parked("acme")
+    assert "consequence number 33 of one command; the limit is 32" in parked.reason
+    assert len(sms.calls) == 16
+
+
+async def test_a_person_who_is_erased_is_erased_from_what_followed_from_an_outcome(start: Start) -> None:
+    app = await start(desk, gateways=[gateway(outcomes=[REFUSED]), mail()])
+    await app.app.execute(Tell(order_id="o-1"), tenant="acme")
+    await app.quiet()
+    texts = await app.effects()
+    assert [view.recipient for view in texts] == ["ann@example.com", "+491"]
+    await app.app.erase("ann", tenant="acme", by="dpo", reason="asked for it")
+    assert [view.recipient for view in await app.effects()] == ["[erased]", "[erased]"]

@@ -9,7 +9,15 @@ from datetime import timedelta
 from enum import Enum
 from typing import Final, Protocol
 
-from duly.errors import DulyError, InvalidInput, StoreError, UniqueViolation, UnknownMessageType, UserSqlError
+from duly.errors import (
+    CascadeTooDeep,
+    DulyError,
+    InvalidInput,
+    StoreError,
+    UniqueViolation,
+    UnknownMessageType,
+    UserSqlError,
+)
 from duly.failpoints import hit
 from duly.ports.change import Conflict, Delivered, Done, Exists, Repeat, Taken, Verdict, Void
 from duly.ports.store import Committing, Due, OutboxStore
@@ -122,8 +130,8 @@ class Delivery:
         return verdict
 
     async def _failed(self, due: Due, handler: Handler, token: str, error: Exception) -> Fate:
-        # Bad input stays bad, however often it is tried.
-        permanent = isinstance(error, InvalidInput)
+        # Bad input stays bad, and a chain of causes as long, however often it is tried.
+        permanent = isinstance(error, InvalidInput | CascadeTooDeep)
         decision = after_failure(due.attempts, permanent=permanent, retry=self._retry, fraction=random.random())
         parks = isinstance(decision, Park)
         log(

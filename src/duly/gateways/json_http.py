@@ -121,7 +121,8 @@ class JsonHttpGateway(Generic[E]):
         self._receipts = None if receipts is None else receipts.reader(label)
         self._five_hundred_means_not_processed = five_hundred_means_not_processed
         self._http = HttpTransport(
-            slots=slots,
+            # A look-up must not wait for calls that hang: it has connections of its own.
+            slots=slots if look_up is None else slots * 2,
             call_timeout=call_timeout,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
@@ -176,7 +177,7 @@ class JsonHttpGateway(Generic[E]):
         answer = await self._http.exchange(HttpRequest(url=url, method="GET", headers=self._headers))
         match answer:
             case HttpResponse():
-                return self._look_up.read(answer, reference)
+                return self._look_up.read(answer, reference, confirming=confirming)
             case NotSent(reason=seen) | Unknown(evidence=seen):
                 return Unclear(evidence=seen)
 

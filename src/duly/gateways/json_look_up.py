@@ -28,7 +28,8 @@ class JsonLookUp:
 
     Without *list_field* the answer is the one thing: 404 says that it is not there. With it the answer holds a list at
     that path (``""``: is a list), and an empty one says so; then *reference_field* is where each item holds the
-    reference, since a provider that does not know the filter would answer with everything it has.
+    reference, since a provider that does not know the filter would answer with everything it has. With
+    *confirm_is_one* the answer at *confirm_url* is the one thing, whatever that at *url* is.
     """
 
     url: str
@@ -36,6 +37,7 @@ class JsonLookUp:
     list_field: str | None = None
     reference_field: str | None = None
     confirm_url: str | None = None
+    confirm_is_one: bool = False
     settle: timedelta = LookUp().settle
     lag: timedelta = LookUp().lag
 
@@ -59,6 +61,8 @@ class JsonLookUp:
                 checked_url(gateway, _filled(url, names[0], "1"))
             except ConfigurationError as error:
                 found += error.mistakes
+        if self.confirm_is_one and self.confirm_url is None:
+            found.append(f"{gateway}: confirm_is_one says how confirm_url answers. Pass confirm_url, or leave it out.")
         if self.list_field is not None and not self.reference_field:
             found.append(
                 f"{gateway}: its look-up reads a list, and a provider that ignores the filter answers with everything. "
@@ -80,17 +84,18 @@ class JsonLookUp:
         url = self.confirm_url if confirming and self.confirm_url is not None else self.url
         return _filled(url, _names(url)[0], reference)
 
-    def read(self, answer: HttpResponse, reference: str) -> LookUpAnswer:
+    def read(self, answer: HttpResponse, reference: str, *, confirming: bool) -> LookUpAnswer:
         """What *answer* says."""
         said = f"HTTP {answer.status}"
-        if answer.status == 404 and self.list_field is None:
+        is_list = self.list_field is not None and not (confirming and self.confirm_is_one)
+        if answer.status == 404 and not is_list:
             return NotThere(evidence=said)
         if not 200 <= answer.status < 300:
             return Unclear(evidence=said)
         if not answer.whole:
             return Unclear(evidence=f"{said}, but the answer did not come in whole, or is too large")
         document = answer.document()
-        if self.list_field is None:
+        if self.list_field is None or not is_list:
             return self._found([document], reference, said)
         items = field_at(document, self.list_field)
         if not isinstance(items, list):

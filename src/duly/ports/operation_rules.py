@@ -122,7 +122,11 @@ def rule(operation: Operation, present: Present, keeps: Keeps) -> Ruling:
         case Verb.CANCEL:
             return Ordered(settled=Settled(state=_D.CANCELLED, reason=f"a person cancelled it: {operation.reason}"))
         case Verb.RELEASE:
-            return _reported(present) or _paused(present) or Ordered(settled=_now(_D.QUEUED, f"a person released it: {operation.reason}"))
+            return (
+                _reported(present)
+                or _paused(present)
+                or Ordered(settled=_now(_D.QUEUED, f"a person released it: {operation.reason}"))
+            )
 
 
 def _settle(operation: Operation, present: Present, keeps: Keeps) -> Ruling:
@@ -195,8 +199,8 @@ def _reported(present: Present) -> Declined | None:
     if not present.was_reported:
         return None
     return Declined(
-        "was taken by its provider, a receipt says. Settle it as accepted; or order an attempt even if it arrives twice "
-        "(retry with even_if_twice=True, --even-if-twice)."
+        "was taken by its provider, a receipt says. Settle it as accepted; or order an attempt even if it arrives "
+        "twice (retry with even_if_twice=True, --even-if-twice)."
     )
 
 

@@ -59,6 +59,7 @@ SELECT r.subscriber, r.bucket, r.lane, :commit_id, r.ordinal
   FROM JSON_ROWS(:promises, subscriber integer, bucket integer, lane text, ordinal integer) AS r
  ORDER BY r.ordinal
 """
+SELECT_SUBJECTS: Final = "SELECT effect_id, subject FROM duly.effect_content WHERE effect_id = ANY(:ids)"
 INSERT_ALARM: Final = """
 INSERT INTO duly.anomaly (tenant, kind, about, detail, at_ms) VALUES (:tenant, :kind, :about, :detail, duly.now_ms())
 """
@@ -201,9 +202,12 @@ def announce(outcomes: Sequence[Announced], hearers: Hearers) -> Script[bool]:
         numbers = hearers.get((outcome.event.__duly__.name, outcome.effect_type), ())
         if numbers:
             heard[outcome.tenant].append((outcome, numbers))
+    subjects = yield from _subjects([outcome.effect_id for events in heard.values() for outcome, _ in events])
     for tenant, events in heard.items():
         (row,) = (yield Statement(INSERT_COMMIT, {"tenant": tenant})).rows
-        messages = [_message(ordinal, outcome) for ordinal, (outcome, _) in enumerate(events)]
+        messages = [
+            _message(ordinal, outcome, subjects.get(outcome.effect_id)) for ordinal, (outcome, _) in enumerate(events)
+        ]
         promises = [
             {"subscriber": number, "bucket": bucket_of(lane), "lane": lane, "ordinal": ordinal}
             for ordinal, (outcome, numbers) in enumerate(events)
@@ -261,7 +265,15 @@ def announced(row: EffectRow, event: type[EffectOutcome], reason: str, *, provid
     )
 
 
-def _message(ordinal: int, outcome: Announced) -> dict[str, object]:
+def _subjects(effect_ids: Sequence[str]) -> Script[dict[str, str]]:
+    """Whose data effects hold: what follows from an outcome is theirs, too. Of an erased one it is forgotten."""
+    if not effect_ids:
+        return {}
+    found = yield Statement(SELECT_SUBJECTS, {"ids": list(dict.fromkeys(effect_ids))})
+    return {str(row[0]): row[1] for row in found.rows}
+
+
+def _message(ordinal: int, outcome: Announced, subject: str | None) -> dict[str, object]:
     event = outcome.event(
         effect_id=outcome.effect_id,
         effect_type=outcome.effect_type,
@@ -280,7 +292,7 @@ def _message(ordinal: int, outcome: Announced) -> dict[str, object]:
         "kind": Kind.PUBLIC.value,
         "name": facts.name,
         "version": facts.version,
-        "subject": outcome.effect_id,
+        "subject": subject or outcome.effect_id,
         "handler": LEDGER,
         "chain": encode_chain((*decode_chain(outcome.chain), Link("effect", outcome.effect_type, outcome.effect_id))),
         "trace": outcome.trace,

@@ -21,7 +21,7 @@ from duly.states.effect import Dispatch, Settled, when_key_has_gone
 from duly.states.policy import Policy, is_key_good
 from duly.stores.allowances import RESERVED, look_at_allowance, reserve_allowance, use_allowance
 from duly.stores.attempt_ends import abandon, end_attempts
-from duly.stores.claim_standing import Standings, shares_of, standing_script
+from duly.stores.claim_standing import Away, Standings, shares_of, standing_script
 from duly.stores.effect_moves import EFFECT_COLUMNS, EffectRow, Move, effect_row, move_effects
 from duly.stores.script import Row, Script, Statement, storable
 
@@ -76,6 +76,11 @@ SELECT {EFFECT_COLUMNS} FROM duly.effect AS e
  WHERE e.gateway = :gateway AND e.step = 'attempt' AND e.due_ms IS NOT NULL AND e.due_ms <= duly.now_ms()
  ORDER BY e.due_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED
 """
+LOCK_BREAKERS: Final = """
+SELECT destination FROM duly.breaker
+ WHERE gateway = :gateway AND (until_ms <= duly.now_ms() OR destination = ANY(:places))
+ ORDER BY destination FOR UPDATE
+"""
 OPEN_BREAKER: Final = """
 INSERT INTO duly.breaker AS b (gateway, destination, reason, is_probing, opened_ms, until_ms)
 VALUES (:gateway, :destination, :reason, :is_probing, duly.now_ms(), duly.now_ms() + :open_ms)
@@ -110,7 +115,9 @@ def turn_script(turn: Turn, hearers: Hearers) -> Script[Turned]:
     written, has_promised = yield from end_attempts(turn.ended, hearers)
     for token in turn.abandoned:
         yield from abandon(token)
-    for breaker in sorted(turn.breakers, key=lambda move: (move.gateway, move.destination)):
+    if turn.breakers:
+        yield from _lock_breakers(turn.breakers[0].gateway, [move.destination for move in turn.breakers])
+    for breaker in sorted(turn.breakers, key=lambda move: move.destination):
         yield from _move_breaker(breaker)
     if turn.claim is None:
         return Turned(written=tuple(written), has_promised=has_promised)
@@ -120,7 +127,7 @@ def turn_script(turn: Turn, hearers: Hearers) -> Script[Turned]:
 
 def claim_script(claim: Claim, hearers: Hearers) -> Script[Turned]:
     """Commit the next attempts: urgent before bulk, tenants by turns, the oldest first."""
-    standings = yield from standing_script(claim.gateway, claim.after_tenant)
+    standings = yield from _to_probe(claim, (yield from standing_script(claim.gateway, claim.after_tenant)))
     slots, is_probe = claim.slots, False
     account = standings.breakers.get("")
     if account is not None:
@@ -153,6 +160,20 @@ def claim_script(claim: Claim, hearers: Hearers) -> Script[Turned]:
     claimed = yield from _begin(claim, attempts, is_probe, standings)
     has_more = len(candidates) >= slots or bool(tenant)
     return Turned(claimed=tuple(claimed), has_more=has_more, tenant=tenant, has_promised=has_promised)
+
+
+def _to_probe(claim: Claim, standings: Standings) -> Script[Standings]:
+    """What may be probed is locked before allowances are; of several senders that come for it, one finds it still so."""
+    over = [place for place, away in standings.breakers.items() if away.left_ms <= 0]
+    if not over:
+        return standings
+    mine = yield from _lock_breakers(claim.gateway, [])
+    others = {
+        place: Away(standings.breakers[place].reason, PROBING_MS, is_probing=True)
+        for place in over
+        if place not in mine
+    }
+    return msgspec.structs.replace(standings, breakers={**standings.breakers, **others})
 
 
 def _candidates(gateway: str, shares: list[tuple[int, str, int]]) -> Script[list[Candidate]]:
@@ -318,6 +339,12 @@ def _may_duplicate(row: EffectRow, claim: Claim) -> bool:
     if not row.unsettled:
         return False
     return row.policy is not Policy.KEYED or not is_key_good(row.key_age, claim.terms.keeps)
+
+
+def _lock_breakers(gateway: str, places: list[str]) -> Script[set[str]]:
+    """Lock, in their order, breakers whose time is over, and others at *places*; those whose time is over still."""
+    found = yield Statement(LOCK_BREAKERS, {"gateway": gateway, "places": places})
+    return {row[0] for row in found.rows}
 
 
 def _move_breaker(move: BreakerMove) -> Script[None]:

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Final
 
 from duly.clock import EPOCH, to_milliseconds
-from duly.errors import InvalidField, InvalidInput, PayloadTooLarge
+from duly.errors import CascadeTooDeep, InvalidField, InvalidInput, PayloadTooLarge
+from duly.messages.envelope import CASCADE_DEPTH_MAX, Link
 from duly.messages.fields import ERASED, Marker, marked_fields
 from duly.messages.identity import derived_id, digest_of, recipient_hash
 from duly.messages.message import Effect
@@ -43,7 +44,8 @@ class Effects:
         find it by later, such as an order's number; never personal data. *at* is when it may go out at the earliest,
         *expires* when it is no longer wanted: a time with a zone, or so long after the commit, by the database's clock.
         *urgent* effects (one-time codes) overtake those that are not.
-        Raises `NoGateway`, `InvalidMessage`, `InvalidField` naming the field, `PayloadTooLarge`, `InvalidInput`.
+        Raises `NoGateway`, `InvalidMessage`, `InvalidField` naming the field, `PayloadTooLarge`, `InvalidInput`,
+        `CascadeTooDeep`.
         """
         scope = self._scope
         handling = scope.handling()
@@ -52,6 +54,8 @@ class Effects:
         at_ms, after_ms = _moment("at", at)
         expires_at_ms, expires_after_ms = _moment("expires", expires)
         cls = type(effect)
+        chain = (*handling.cause.chain, handling.cause.link())
+        _check_chain(cls, chain)
         way = scope.way(cls)
         scope.catalog.codec(cls).encode_whole(effect)
         _check_not_erased(effect)
@@ -73,7 +77,7 @@ class Effects:
                 policy=way.policy,
                 key=effect_id,
                 handler=handling.handler,
-                chain=(*handling.cause.chain, handling.cause.link()),
+                chain=chain,
                 correlation=handling.cause.correlation,
                 subject=str(getattr(effect, subject_field)) if subject_field else (handling.cause.subject or effect_id),
                 digest=request_digest(prepared),
@@ -119,6 +123,16 @@ def _check_text(name: str, value: str | None, characters_max: int) -> None:
     if value is not None and (not 0 < len(value) <= characters_max or not value.isprintable()):
         raise InvalidInput(
             f"An effect's {name} has 1 to {characters_max} printable characters; this one has {len(value)}."
+        )
+
+
+def _check_chain(cls: type[Effect], chain: tuple[Link, ...]) -> None:
+    if len(chain) > CASCADE_DEPTH_MAX:
+        steps = " → ".join(link.name for link in chain)
+        raise CascadeTooDeep(
+            f"{cls.__qualname__} would be consequence number {len(chain)} of one command; the limit is "
+            f"{CASCADE_DEPTH_MAX}. Look for handlers of outcomes that request what brings the same outcome again: "
+            f"{steps} → {cls.__duly__.name}"
         )
 
 
