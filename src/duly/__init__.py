@@ -6,6 +6,7 @@ Everything that an application needs is here; gateways are in `duly.gateways`, t
 from duly.domain.aggregate import Aggregate, Entity, Value
 from duly.effects.erasing import Erased
 from duly.effects.operations import Operations
+from duly.effects.receipts import ReceiptTaker
 from duly.effects.retention import Swept
 from duly.effects.suppressions import SuppressionList
 from duly.effects.tenant_view import TenantLedger
@@ -68,6 +69,7 @@ from duly.ports.keeping import Pause, Suppression
 from duly.ports.ledger import OpenBreaker
 from duly.ports.ledger_view import Anomaly, AttemptView, AuditRow, EffectFilter, EffectPage, EffectView, LookUpView
 from duly.ports.operations import Carried, Operated, Plan, Refused, Verb, Verdict
+from duly.ports.receipts import ReceiptView
 from duly.ports.secret import Secret
 from duly.ports.store import Parked
 from duly.ports.templates import MailText
@@ -181,6 +183,8 @@ __all__ = [
     "Reader",
     "Receipt",
     "ReceiptRefused",
+    "ReceiptTaker",
+    "ReceiptView",
     "ReceiptWindow",
     "Refused",
     "Repository",

@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 
@@ -20,13 +21,16 @@ import typer
 import duly
 from duly import errors, failpoints
 from duly.cli.commands import app as command_line
+from duly.effects.operations import EVERY_VERB
 from duly.gateways.console import ConsoleMail, ConsoleSms
+from duly.gateways.http import KEYED_RETRY
 from duly.gateways.json_http import JsonHttpGateway
 from duly.gateways.recording import RecordingGateway
 from duly.gateways.resend import ResendMail
 from duly.gateways.smtp import SmtpGateway
 from duly.gateways.twilio import TwilioSms
-from duly.gateways.webhook import WebhookGateway
+from duly.gateways.webhook import WEBHOOK_RETRY, WebhookGateway
+from duly.messages.outcomes import EffectFailed
 from duly.ports.gateway import Call, Prepared
 from duly.ports.ledger_view import Anomaly
 from duly.ports.store import Parked
@@ -66,7 +70,18 @@ def shown(value: object) -> str:
         case timedelta():
             return duration(value)
         case RetrySchedule():
-            return "EFFECT_RETRY" if value is EFFECT_RETRY else "waits up to " + ", ".join(map(duration, value.waits))
+            names = {
+                id(EFFECT_RETRY): "EFFECT_RETRY",
+                id(KEYED_RETRY): "KEYED_RETRY",
+                id(WEBHOOK_RETRY): "WEBHOOK_RETRY",
+            }
+            return names.get(id(value)) or "waits up to " + ", ".join(map(duration, value.waits))
+        case msgspec.Struct():
+            return f"{type(value).__name__}()"
+        case Enum():
+            return f"{type(value).__name__}.{value.name}"
+        case frozenset():
+            return "EVERY_VERB" if value is EVERY_VERB else repr(value)
         case bool():
             return repr(value)
         case int() | float():
@@ -129,6 +144,9 @@ def test_every_public_name_is_in_the_reference() -> None:
         duly.TenantLedger,
         duly.Templates,
         duly.Attachments,
+        duly.Operations,
+        duly.SuppressionList,
+        duly.ReceiptTaker,
         duly.Aggregate,
         duly.RetrySchedule,
     ],
@@ -207,6 +225,30 @@ def test_every_parameter_of_handlers_is_in_the_reference_with_the_kinds_that_may
         Call,
         Parked,
         Prepared,
+        duly.AttachmentRef,
+        duly.AuditRow,
+        duly.Carried,
+        duly.EffectFilter,
+        duly.EffectPage,
+        duly.Erased,
+        duly.Found,
+        duly.Incoming,
+        duly.Keeps,
+        duly.LookUpView,
+        duly.MailText,
+        duly.NotThere,
+        duly.OpenBreaker,
+        duly.Operated,
+        duly.Pause,
+        duly.Plan,
+        duly.Receipt,
+        duly.ReceiptView,
+        duly.Refused,
+        duly.Sending,
+        duly.Suppression,
+        duly.Swept,
+        duly.Unclear,
+        EffectFailed,
     ],
     ids=lambda cls: cls.__name__,
 )
@@ -215,14 +257,32 @@ def test_every_field_of_a_record_that_one_reads_is_in_the_reference(record: type
     assert f"- `{record.__name__}`: {fields}" in " ".join(" ".join(section("Records")).split())
 
 
-def test_every_verb_of_the_command_line_is_in_the_reference_with_its_options() -> None:
-    group = typer.main.get_command(command_line)
+def verbs_of(group: object, prefix: str) -> Iterator[tuple[str, object]]:
+    """Every verb, by the words that call it."""
     verbs: dict[str, object] = getattr(group, "commands")  # noqa: B009
-    assert verbs
     for name, verb in verbs.items():
-        words = [getattr(parameter, "opts") for parameter in getattr(verb, "params")]  # noqa: B009
-        options = " ".join(f"[{opts[0]}]" if opts[0].startswith("-") else opts[0].upper() for opts in words)
-        assert_rows("Command line", [f"| `duly {name} {options}` |"])
+        if hasattr(verb, "commands"):
+            yield from verbs_of(verb, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}", verb
+
+
+def verb_row(words: str, verb: object) -> str:
+    """The beginning of a verb's line: what it takes, then the options that it must have, then the others."""
+    parameters = sorted(getattr(verb, "params"), key=lambda each: each.opts[0].startswith("-"))  # noqa: B009
+    shown = [
+        (f"[{each.opts[0]}]" if not each.required else each.opts[0])
+        if each.opts[0].startswith("-")
+        else (each.opts[0].upper() if each.required else f"[{each.opts[0].upper()}]")
+        for each in parameters
+    ]
+    return f"| `{words} {' '.join(shown)}` |"
+
+
+def test_every_verb_of_the_command_line_is_in_the_reference_with_its_options() -> None:
+    verbs = list(verbs_of(typer.main.get_command(command_line), "duly"))
+    assert verbs
+    assert_rows("Command line", [verb_row(words, verb) for words, verb in verbs])
 
 
 def limits() -> Iterator[str]:

@@ -20,7 +20,7 @@ E_co = TypeVar("E_co", bound=Effect, default=Effect, covariant=True)
 
 
 class EffectOutcome(PublicEvent, Generic[E_co]):
-    """Root of all outcomes; *E_co* is the type of effect. Not heard itself: a handler names one of the classes below."""
+    """Root of all outcomes; *E_co* is the type of effect. It is not heard itself: name one of the classes below."""
 
     effect_id: str
     effect_type: str

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from duly.clock import to_milliseconds
+from duly.ports.ledger import BreakerMove
 from duly.stores.script import Row, Script, Statement
 
 TENANTS_PER_TURN_MAX: Final = 64
@@ -78,6 +80,17 @@ def standing_script(gateway: str, after_tenant: str) -> Script[Standings]:
         SELECT_STANDING, {"gateway": gateway, "after_tenant": after_tenant, "tenants_max": TENANTS_PER_TURN_MAX}
     )
     return _standings(found.rows)
+
+
+def after_moves(standings: Standings, moves: Sequence[BreakerMove]) -> Standings:
+    """How things stand once these breakers have opened and closed."""
+    breakers = dict(standings.breakers)
+    for move in moves:
+        if move.open_for is not None:
+            breakers[move.destination] = Away(move.reason, to_milliseconds(move.open_for), move.is_probing)
+        elif move.destination in breakers and breakers[move.destination].is_probing:
+            del breakers[move.destination]
+    return msgspec.structs.replace(standings, breakers=breakers) if moves else standings
 
 
 def _standings(rows: Sequence[Row]) -> Standings:

@@ -5,6 +5,7 @@ PostgreSQL: rows that somebody else has locked are passed over, so that senders 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
@@ -21,7 +22,7 @@ from duly.states.effect import Dispatch, Settled, when_key_has_gone
 from duly.states.policy import Policy, is_key_good
 from duly.stores.allowances import RESERVED, look_at_allowance, reserve_allowance, use_allowance
 from duly.stores.attempt_ends import abandon, end_attempts
-from duly.stores.claim_standing import Away, Standings, shares_of, standing_script
+from duly.stores.claim_standing import Standings, after_moves, shares_of, standing_script
 from duly.stores.effect_moves import EFFECT_COLUMNS, EffectRow, Move, effect_row, move_effects
 from duly.stores.script import Row, Script, Statement, storable
 
@@ -76,11 +77,6 @@ SELECT {EFFECT_COLUMNS} FROM duly.effect AS e
  WHERE e.gateway = :gateway AND e.step = 'attempt' AND e.due_ms IS NOT NULL AND e.due_ms <= duly.now_ms()
  ORDER BY e.due_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED
 """
-LOCK_BREAKERS: Final = """
-SELECT destination FROM duly.breaker
- WHERE gateway = :gateway AND (until_ms <= duly.now_ms() OR destination = ANY(:places))
- ORDER BY destination FOR UPDATE
-"""
 OPEN_BREAKER: Final = """
 INSERT INTO duly.breaker AS b (gateway, destination, reason, is_probing, opened_ms, until_ms)
 VALUES (:gateway, :destination, :reason, :is_probing, duly.now_ms(), duly.now_ms() + :open_ms)
@@ -115,36 +111,40 @@ def turn_script(turn: Turn, hearers: Hearers) -> Script[Turned]:
     written, has_promised = yield from end_attempts(turn.ended, hearers)
     for token in turn.abandoned:
         yield from abandon(token)
-    if turn.breakers:
-        yield from _lock_breakers(turn.breakers[0].gateway, [move.destination for move in turn.breakers])
-    for breaker in sorted(turn.breakers, key=lambda move: move.destination):
+    claimed, probes = Turned(), list[BreakerMove]()
+    if turn.claim is not None:
+        claimed, probes = yield from claim_script(turn.claim, turn.breakers, hearers)
+    # Last, and in one order: who waits for a breaker's row holds up nobody who has it.
+    for breaker in sorted((*turn.breakers, *probes), key=lambda move: (move.gateway, move.destination)):
         yield from _move_breaker(breaker)
-    if turn.claim is None:
-        return Turned(written=tuple(written), has_promised=has_promised)
-    claimed = yield from claim_script(turn.claim, hearers)
     return msgspec.structs.replace(claimed, written=tuple(written), has_promised=has_promised or claimed.has_promised)
 
 
-def claim_script(claim: Claim, hearers: Hearers) -> Script[Turned]:
-    """Commit the next attempts: urgent before bulk, tenants by turns, the oldest first."""
-    standings = yield from _to_probe(claim, (yield from standing_script(claim.gateway, claim.after_tenant)))
+def claim_script(
+    claim: Claim, moved: Sequence[BreakerMove], hearers: Hearers
+) -> Script[tuple[Turned, list[BreakerMove]]]:
+    """Commit the next attempts: urgent before bulk, tenants by turns, the oldest first. And what is probed by them.
+
+    *moved* are breakers as they will be when the turn is committed.
+    """
+    standings = after_moves((yield from standing_script(claim.gateway, claim.after_tenant)), moved)
     slots, is_probe = claim.slots, False
     account = standings.breakers.get("")
     if account is not None:
         if account.left_ms > 0 and not account.is_probing:
             has_promised = yield from _hold_all(claim.gateway, account.reason, account.left_ms, hearers)
-            return Turned(tenant=claim.after_tenant, has_promised=has_promised)
+            return Turned(tenant=claim.after_tenant, has_promised=has_promised), []
         if account.left_ms > 0:
-            return Turned(tenant=claim.after_tenant)
+            return Turned(tenant=claim.after_tenant), []
         slots, is_probe = PROBE, True
     rate = claim.terms.keeps.rate
     if rate is not None and (standings.urgent or standings.bulk):
         slots = min(slots, (yield from look_at_allowance(claim.gateway, rate, standings.now_ms)))
         if not slots:
-            return Turned(tenant=claim.after_tenant)
+            return Turned(tenant=claim.after_tenant), []
     shares, tenant = shares_of(standings, slots)
     if not shares:
-        return Turned(tenant=tenant, has_more=bool(tenant))
+        return Turned(tenant=tenant, has_more=bool(tenant)), []
     candidates = yield from _candidates(claim.gateway, shares)
     attempts, left, has_promised = yield from _sift(claim, standings, candidates, slots, hearers)
     if left:
@@ -157,23 +157,9 @@ def claim_script(claim: Claim, hearers: Hearers) -> Script[Turned]:
         has_promised |= yield from move_effects(later, hearers)
     if rate is not None:
         yield from use_allowance(claim.gateway, rate, standings.now_ms, len(attempts))
-    claimed = yield from _begin(claim, attempts, is_probe, standings)
+    claimed, probes = yield from _begin(claim, attempts, is_probe, standings)
     has_more = len(candidates) >= slots or bool(tenant)
-    return Turned(claimed=tuple(claimed), has_more=has_more, tenant=tenant, has_promised=has_promised)
-
-
-def _to_probe(claim: Claim, standings: Standings) -> Script[Standings]:
-    """What may be probed is locked before allowances are; of several senders that come for it, one finds it still so."""
-    over = [place for place, away in standings.breakers.items() if away.left_ms <= 0]
-    if not over:
-        return standings
-    mine = yield from _lock_breakers(claim.gateway, [])
-    others = {
-        place: Away(standings.breakers[place].reason, PROBING_MS, is_probing=True)
-        for place in over
-        if place not in mine
-    }
-    return msgspec.structs.replace(standings, breakers={**standings.breakers, **others})
+    return Turned(claimed=tuple(claimed), has_more=has_more, tenant=tenant, has_promised=has_promised), probes
 
 
 def _candidates(gateway: str, shares: list[tuple[int, str, int]]) -> Script[list[Candidate]]:
@@ -294,22 +280,26 @@ def _prepared(content: Row, destination: str) -> Prepared:
 
 def _begin(
     claim: Claim, attempts: list[tuple[Candidate, Prepared]], is_probe: bool, standings: Standings
-) -> Script[list[Claimed]]:
+) -> Script[tuple[list[Claimed], list[BreakerMove]]]:
     """Commit the attempts."""
     if not attempts:
-        return []
+        return [], []
     ids = [candidate.row.id for candidate, _ in attempts]
     duplicates = [candidate.row.id for candidate, _ in attempts if _may_duplicate(candidate.row, claim)]
     yield Statement(CLAIM_EFFECTS, {"token": claim.token, "lease_ms": to_milliseconds(claim.lease), "ids": ids})
     yield Statement(INSERT_ATTEMPTS, {"owner": claim.owner, "token": claim.token, "ids": ids, "duplicates": duplicates})
-    for place in sorted({"" if is_probe else candidate.place for candidate, _ in attempts} & set(standings.breakers)):
-        # Until the probe has ended, nobody else probes.
-        reason = standings.breakers[place].reason
-        probe = BreakerMove(
-            gateway=claim.gateway, destination=place, open_for=claim.lease, reason=reason, is_probing=True
+    # Until the probe has ended, nobody else probes.
+    probes = [
+        BreakerMove(
+            gateway=claim.gateway,
+            destination=place,
+            open_for=claim.lease,
+            reason=standings.breakers[place].reason,
+            is_probing=True,
         )
-        yield from _move_breaker(probe)
-    return [
+        for place in {"" if is_probe else candidate.place for candidate, _ in attempts} & set(standings.breakers)
+    ]
+    claimed = [
         Claimed(
             effect_id=row.id,
             tenant=row.tenant,
@@ -332,6 +322,7 @@ def _begin(
         for candidate, prepared in attempts
         for row in [candidate.row]
     ]
+    return claimed, probes
 
 
 def _may_duplicate(row: EffectRow, claim: Claim) -> bool:
@@ -339,12 +330,6 @@ def _may_duplicate(row: EffectRow, claim: Claim) -> bool:
     if not row.unsettled:
         return False
     return row.policy is not Policy.KEYED or not is_key_good(row.key_age, claim.terms.keeps)
-
-
-def _lock_breakers(gateway: str, places: list[str]) -> Script[set[str]]:
-    """Lock, in their order, breakers whose time is over, and others at *places*; those whose time is over still."""
-    found = yield Statement(LOCK_BREAKERS, {"gateway": gateway, "places": places})
-    return {row[0] for row in found.rows}
 
 
 def _move_breaker(move: BreakerMove) -> Script[None]:
