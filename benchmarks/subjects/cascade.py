@@ -60,6 +60,9 @@ class AcceptingStore(MemoryStore):
     async def subscribe(self, subscriptions: Sequence[Subscription]) -> dict[str, int]:
         return {subscription.name: number for number, subscription in enumerate(subscriptions, 1)}
 
+    async def fact(self, name: str) -> str:
+        return "00"
+
     async def undelivered(self, within: timedelta) -> int:
         return 0
 

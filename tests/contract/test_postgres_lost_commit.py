@@ -331,7 +331,7 @@ async def test_a_commit_is_one_round_trip_and_so_is_a_read(
         "document": 1,
         "due": 1,
         "select": 3,  # BEGIN READ ONLY, and COMMIT
-        "effect": 4,  # two statements of one moment
+        "effect": 3,  # there is none: nothing else is asked for
         "claim nothing": 3,
     }
 

@@ -22,6 +22,7 @@ from duly.stores.commit_script import SELECT_INBOX
 from duly.stores.effect_moves import EFFECT_COLUMNS
 from duly.stores.placeholders import bind_numbered
 from duly.stores.postgres.address import Connection
+from tests.contract.plans import NO_VACUUM
 
 FILL = """
 INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, handler, chain, body)
@@ -76,6 +77,7 @@ HOT: dict[str, tuple[str, str, int]] = {
 async def filled(postgres_url: str) -> AsyncIterator[Connection]:
     """A connection to a database with a backlog, of which PostgreSQL has no statistics yet."""
     connection: Connection = await asyncpg.connect(postgres_url)
+    await connection.execute(NO_VACUUM)
     await connection.execute(FILL)
     yield connection
     await connection.close()

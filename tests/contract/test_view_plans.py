@@ -24,6 +24,7 @@ from duly.stores.postgres.address import Connection
 from duly.stores.script import Result, Script, for_postgres
 from duly.stores.sqlite import SqliteStore
 from duly.stores.sqlite.connection import connect, run_script
+from tests.contract.plans import NO_VACUUM
 from tests.contract.test_postgres_plans import PAGES
 
 EFFECTS = 20_000
@@ -131,6 +132,7 @@ COSTS: dict[str, tuple[Callable[[], Script[object]], int]] = {
 async def filled(postgres_url: str) -> AsyncIterator[Connection]:
     """A database with many effects, of which PostgreSQL has no statistics yet."""
     connection: Connection = await asyncpg.connect(postgres_url)
+    await connection.execute(NO_VACUUM)
     for statement in FILL:
         await connection.execute(statement.replace("FROM N", f"FROM generate_series(1, {2 * EFFECTS}) AS n"))
     yield connection

@@ -23,7 +23,7 @@ from duly.gateways.network_policy import NetworkPolicy
 from duly.messages.message import Effect
 from duly.ports.change import Change, Intent
 from duly.ports.gateway import Call
-from duly.ports.ledger import Claimed, Ended
+from duly.ports.ledger import BreakerMove, Claimed, Ended
 from duly.ports.outcomes import Hearers
 from duly.states.attempt import NotSent, Outcome
 from duly.states.effect import Dispatch, Settled, after_attempt
@@ -69,8 +69,8 @@ def attempts_are_written_after_the_call(stack: ExitStack) -> None:
     """A claim leaves no trace but a short reservation; the attempt is written with its outcome."""
     begin, end = turn_script._begin, attempt_ends.end_attempts
 
-    def reserve(*given: Any) -> Script[list[Claimed]]:
-        claimed = yield from begin(*given)
+    def reserve(*given: Any) -> Script[tuple[list[Claimed], list[BreakerMove]]]:
+        claimed, moves = yield from begin(*given)
         for one in claimed:
             yield Statement("DELETE FROM duly.attempt WHERE token = :token", {"token": one.token})
             yield Statement(
@@ -78,7 +78,7 @@ def attempts_are_written_after_the_call(stack: ExitStack) -> None:
                 "lease_ms = NULL, due_ms = duly.now_ms() + 1500 WHERE id = :id",
                 {"id": one.effect_id},
             )
-        return claimed
+        return claimed, moves
 
     def write_late(ended: Sequence[Ended], hearers: Hearers) -> Script[tuple[list[bool], bool]]:
         for one in ended:

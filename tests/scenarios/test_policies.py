@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from duly import Accepted, Anomaly, Dispatch, EffectView, NotSent, Policy, Sending, Sms, Unknown
+from duly import Accepted, Anomaly, Call, Dispatch, EffectView, NotSent, Outcome, Policy, Sending, Sms, Unknown
 from duly.gateways.recording import RecordingGateway
 from duly.states.attempt import Fault
 from duly.states.look_up import Found, LookUpAnswer, NotThere, Unclear
 from duly.states.policy import IdempotencyKey, Keeps
 from duly.states.retry import RetrySchedule
 from tests.scenarios.desk import KEY, LOOK_UP, desk, effect, gateway, keeping, sent, shift_clock, until
-from tests.scenarios.running import Running, Start
+from tests.scenarios.running import Running, Start, quick_settings
 
 LOST = Unknown(evidence="the line went dead")
 TAKEN = Accepted(provider_id="p-1")
@@ -214,3 +214,44 @@ async def has_reason(app: Running, part: str) -> bool:
 
 async def is_in(app: Running, state: Dispatch) -> bool:
     return (await effect(app)).state is state
+
+
+class Slow(RecordingGateway):
+    """Is not open at once, and knows it."""
+
+    opens_after = 2
+    is_open = False
+
+    async def open(self) -> None:
+        if self.opens_after:
+            self.opens_after -= 1
+            raise ConnectionError("no certificates yet")
+        self.is_open = True
+
+    async def close(self) -> None:
+        self.is_open = False
+
+    async def call(self, call: Call) -> Outcome:
+        assert self.is_open
+        return await super().call(call)
+
+    async def look_up(self, call: Call, *, confirming: bool) -> LookUpAnswer:
+        assert self.is_open
+        return await super().look_up(call, confirming=confirming)
+
+
+async def test_nothing_is_called_or_looked_up_before_the_gateway_is_open(start: Start) -> None:
+    slow = Slow(
+        Sms,
+        name="sms",
+        channel="sms",
+        keeps=Keeps(look_up=LOOK_UP),
+        outcomes=[LOST],
+        look_up=[Found(provider_id="p-1")],
+    )
+    settings = quick_settings(gateway_hold=timedelta(milliseconds=5))
+    app = await start(desk, gateways=[slow], settings=settings)
+    await sent(app, "hello")
+    await until(lambda: is_in(app, Dispatch.ACCEPTED), "it is called, and looked up")
+    await app.app.stop()
+    assert (slow.is_open, len(slow.calls), len(slow.look_ups)) == (False, 1, 1)

@@ -81,10 +81,23 @@ class Sender:
         self._stopping = True
         self._woken.set()
 
-    async def run(self) -> None:
-        """Send until `stop`, then let the calls under way come to their end and write them down."""
+    async def stopped(self, within: timedelta) -> None:
+        """Wait until `stop`, but no longer than *within*."""
+        deadline = asyncio.get_running_loop().time() + within.total_seconds()
         try:
-            await self.gateway.open()
+            async with asyncio.timeout_at(deadline):
+                while not self._stopping:
+                    self._woken.clear()
+                    await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def run(self) -> None:
+        """Send until `stop`, then let the calls under way come to their end and write them down.
+
+        The gateway is open meanwhile: whoever runs this sees to that.
+        """
+        try:
             while not self._stopping or self._calls or self._ended:
                 self._woken.clear()
                 if self._ended or self._wants_more():
@@ -93,10 +106,7 @@ class Sender:
                     await self._woken.wait()
         finally:
             self._stopping = True
-            try:
-                await self._end_calls()
-            finally:
-                await self.gateway.close()
+            await self._end_calls()
 
     async def _end_calls(self) -> None:
         """Cancel what is under way, and write down what is known by then."""

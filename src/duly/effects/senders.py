@@ -75,10 +75,28 @@ class Senders:
         if not self._senders:
             return
         async with asyncio.TaskGroup() as group:
-            for name, sender in self._senders.items():
-                group.create_task(sender.run(), name=f"duly-sender-{name}")
-                group.create_task(self._reconcilers[name].run(), name=f"duly-reconciler-{name}")
+            for name in self._senders:
+                group.create_task(self._run_gateway(name), name=f"duly-gateway-{name}")
             group.create_task(self._watch(), name="duly-sender-watch")
+
+    async def _run_gateway(self, name: str) -> None:
+        """Open a gateway, send and look up through it, close it. One that cannot be opened holds up no other."""
+        sender, reconciler = self._senders[name], self._reconcilers[name]
+        gateway = sender.gateway
+        try:
+            while not self._stopping:
+                try:
+                    await gateway.open()
+                    break
+                except Exception as error:
+                    text = f"the gateway {name!r} cannot be opened; it is tried again in {self._settings.gateway_hold}"
+                    log(logging.ERROR, text, gateway=name, error=repr(error))
+                    await sender.stopped(self._settings.gateway_hold)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(sender.run(), name=f"duly-sender-{name}")
+                group.create_task(reconciler.run(), name=f"duly-reconciler-{name}")
+        finally:
+            await gateway.close()
 
     async def _watch(self) -> None:
         swept = float("-inf")

@@ -125,12 +125,13 @@ class ConnectionPool:
             raise store_error(error, self._shown_url) from error
 
     async def _shift(self, connection: Connection) -> None:
+        shift = self.clock_shift_ms  # it may be moved on meanwhile
         try:
-            await connection.execute(f"SET duly.clock_shift_ms = {self.clock_shift_ms}")
+            await connection.execute(f"SET duly.clock_shift_ms = {shift}")
         except BaseException:
             self._discard(connection)
             raise
-        self._shifts[connection] = self.clock_shift_ms
+        self._shifts[connection] = shift
 
     def give_back(self, connection: Connection, *, is_idle: bool) -> None:
         """Take a connection back; one that may be busy, or has an open transaction, is ended instead."""
