@@ -327,11 +327,28 @@ FAULTS: list[tuple[type[Courier], set[str]]] = [
 ]
 
 
+QUICK = {
+    RepeatsByItself,
+    SaysNotSentAfterATimeout,
+    FollowsRedirects,
+    ShowsItsSecret,
+    TakesUnsignedReceipts,
+    FindsNothing,
+}
+"""One of each kind runs every time; all of them take minutes, and run with the slow tests."""
+
+
 async def test_a_gateway_without_a_fault_passes() -> None:
     assert await failing(courier_candidate()) == {}
 
 
-@pytest.mark.parametrize(("faulty", "sentences"), FAULTS, ids=[faulty.__name__ for faulty, _ in FAULTS])
+@pytest.mark.parametrize(
+    ("faulty", "sentences"),
+    [
+        pytest.param(faulty, sentences, id=faulty.__name__, marks=() if faulty in QUICK else pytest.mark.reliability)
+        for faulty, sentences in FAULTS
+    ],
+)
 async def test_a_planted_fault_fails_its_check_and_no_other(faulty: type[Courier], sentences: set[str]) -> None:
     failures = await failing(courier_candidate(faulty))
     for task in LeavesATask.tasks:
