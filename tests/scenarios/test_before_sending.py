@@ -71,6 +71,15 @@ async def test_a_time_without_a_zone_is_refused(start: Start) -> None:
         await sent(app, "when?", at=datetime(2030, 1, 1))
 
 
+@pytest.mark.parametrize(
+    "moment", [{"after": timedelta.max}, {"after": -HOUR}, {"at": datetime.max.replace(tzinfo=UTC)}]
+)
+async def test_a_time_that_nobody_can_wait_for_is_refused(start: Start, moment: dict[str, Any]) -> None:
+    app = await start(desk, gateways=[gateway()])
+    with pytest.raises(InvalidInput, match="too far ahead|before the commit|no time to wait for"):
+        await sent(app, "when?", **moment)
+
+
 async def test_an_effect_that_is_no_longer_wanted_expires_and_is_not_sent(start: Start) -> None:
     sms = gateway()
     app = await start(desk, gateways=[sms])

@@ -9,8 +9,18 @@ from duly.clock import time_of, to_milliseconds
 from duly.ports.ledger import OpenBreaker
 from duly.stores.script import Script, Statement
 
+# From gateway to gateway through the index: the backlog is not read.
 SELECT_DUE_GATEWAYS: Final = """
-SELECT DISTINCT gateway FROM duly.effect WHERE due_ms IS NOT NULL AND due_ms <= duly.now_ms()
+WITH RECURSIVE known (gateway) AS (
+    SELECT min(e.gateway) FROM duly.effect AS e WHERE e.due_ms IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(e.gateway) FROM duly.effect AS e WHERE e.due_ms IS NOT NULL AND e.gateway > known.gateway)
+      FROM known WHERE known.gateway IS NOT NULL
+)
+SELECT known.gateway FROM known
+ WHERE known.gateway IS NOT NULL
+   AND (SELECT min(e.due_ms) FROM duly.effect AS e WHERE e.gateway = known.gateway AND e.due_ms IS NOT NULL)
+       <= duly.now_ms()
 """
 COUNT_UNSETTLED: Final = """
 SELECT count(*) FROM duly.effect

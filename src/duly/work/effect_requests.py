@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +20,9 @@ from duly.work.scope import Scope
 REQUEST_BYTES_MAX: Final = 256 * 1024
 KEY_CHARACTERS_MAX: Final = 200
 REFERENCE_CHARACTERS_MAX: Final = 200
+WAIT_DAYS_MAX: Final = 3_650
+"""How far ahead an effect may be scheduled by a wait; by a time, until the year 9000."""
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Effects:
@@ -152,8 +155,12 @@ def _moment(name: str, moment: datetime | timedelta | None) -> tuple[int | None,
         case timedelta():
             if moment < timedelta():
                 raise InvalidInput(f"{name}={moment} lies before the commit. Use a wait of zero or more.")
+            if moment.days >= WAIT_DAYS_MAX:
+                raise InvalidInput(f"{name}={moment} is too far ahead. Use a wait of less than {WAIT_DAYS_MAX:,} days.")
             return None, to_milliseconds(moment)
         case datetime():
             if moment.tzinfo is None:
                 raise InvalidInput(f"{name}={moment} has no time zone. Use datetime(…, tzinfo=UTC) or another zone.")
+            if not EPOCH <= moment < _LATEST:
+                raise InvalidInput(f"{name}={moment} is no time to wait for. Use one between 1970 and 9000.")
             return to_milliseconds(moment - EPOCH), None
