@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ async def test_a_time_without_a_zone_is_refused(start: Start) -> None:
 @pytest.mark.parametrize(
     "moment", [{"after": timedelta.max}, {"after": -HOUR}, {"at": datetime.max.replace(tzinfo=UTC)}]
 )
-async def test_a_time_that_nobody_can_wait_for_is_refused(start: Start, moment: dict[str, object]) -> None:
+async def test_a_time_that_nobody_can_wait_for_is_refused(start: Start, moment: dict[str, Any]) -> None:
     app = await start(desk, gateways=[gateway()])
     with pytest.raises(InvalidInput, match="too far ahead|before the commit|no time to wait for"):
         await sent(app, "when?", **moment)
