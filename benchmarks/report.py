@@ -14,6 +14,7 @@ Each row sets duly beside the same work written by hand: the *floor*. Both run i
 floor, ours, …) after a short warm-up that does not count, each time on a fresh database, with the same durability:
 SQLite in WAL mode with `synchronous = FULL`, PostgreSQL with fsync and `synchronous_commit` on. A ratio is taken within
 each round; the table gives the median of these ratios and how far they lie apart, and the medians of the figures.
+What is only read (`growth_…`) is filled once, and read by all rounds.
 **Only ratios mean anything**: the machine is shared, and what a sync costs changes what is measured. The last column is
 an fdatasync of one page, measured after each side of each round; a range stands there when the disk was not steady, and
 such a row should be measured again; so should one with a question mark, whose rounds do not agree about the target.
@@ -22,7 +23,7 @@ After each measurement the rows that it left are counted. A benchmark in which o
 *same rows* is a second floor that writes every row that duly writes, into duly's own tables, and must match exactly.
 CPU is that of the client process, all its threads, per operation; a PostgreSQL server's is not in it.
 
-    python -m benchmarks [--quick] [--only KEY] [--rounds N] [--store sqlite|postgres] [--json FILE]
+    python -m benchmarks [--quick] [--only KEY] [--rounds N] [--store sqlite|postgres] [--finished N] [--json FILE]
 
 Each key keeps the record of its latest run, short (`--quick`) or full.
 """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from benchmarks.benchmark import Benchmark, Comparison
+from benchmarks.benchmark import Benchmark, Comparison, NotRun
 from benchmarks.figures import rate, rate_of_every
 from benchmarks.loop import run
 from benchmarks.measured import Measured, Stopwatch
@@ -21,8 +21,6 @@ FEW: Final = 3_000
 """How many effects an almost empty ledger holds: enough for two full pages of everything that is asked for."""
 FINISHED: Final = 1_000_000
 FINISHED_QUICK: Final = 50_000
-FINISHED_MIN: Final = FEW
-
 PAGES: Final = 2
 """How many pages of each are read, one after the other."""
 KINDS: Final = tuple(asked(FEW, 0))
@@ -70,9 +68,11 @@ class LedgerPage(Benchmark):
         return self.place.store
 
     def open(self) -> None:
+        if self.finished < FEW:
+            raise NotRun(f"a ledger of {self.finished:,} effects has not grown: say --finished {FEW:,} or more")
         self.place.open()
         self._few = self._filled(FEW)
-        self._many = self._filled(max(self.finished, FINISHED_MIN))
+        self._many = self._filled(self.finished)
 
     def close(self) -> None:
         for url in filter(None, (self._few, self._many)):
@@ -82,7 +82,7 @@ class LedgerPage(Benchmark):
         return self._read(self._few, FEW)
 
     def ours(self) -> Measured:
-        return self._read(self._many, max(self.finished, FINISHED_MIN))
+        return self._read(self._many, self.finished)
 
     def _filled(self, rows: int) -> str:
         url = self.place.create()
@@ -92,7 +92,8 @@ class LedgerPage(Benchmark):
 
     def _read(self, url: str, rows: int) -> Measured:
         watch, waits, shown = run(_pages(url, rows, self.operations))
-        return watch.measured(len(waits), {"effects shown": shown}, waits)
+        held = self.place.count(url, "SELECT count(*) FROM duly.effect")
+        return watch.measured(len(waits), {"effects shown": shown, "effects in the ledger": held}, waits)
 
 
 async def _pages(url: str, rows: int, operations: int) -> tuple[Stopwatch, list[float], int]:

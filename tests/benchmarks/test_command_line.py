@@ -57,6 +57,7 @@ def test_the_list_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert {
         *("commands_sqlite_c1", "commands_sqlite_c32", "commands_pg_c1", "commands_pg_c32"),
         *("relay_sqlite_w1", "relay_pg_w1", "dispatch", "effects_sqlite", "effects_pg"),
+        *("effects_http_sqlite", "effects_http_pg", "growth_ledger_page_sqlite", "growth_ledger_page_pg"),
         *("latency_sqlite", "import_duly", "cold_start"),
     } <= set(keys)
 

@@ -13,7 +13,7 @@ from benchmarks.places.sqlite import SqlitePlace
 from benchmarks.rounds import run_rounds
 from benchmarks.sizes import Sizes
 
-SMALL = Sizes(quick=True, operations=20)
+SMALL = Sizes(quick=True, operations=20, finished=4_000)
 KNOWN = [(benchmark.key, benchmark.store) for benchmark in benchmarks(SMALL, SqlitePlace(), PostgresPlace())]
 
 

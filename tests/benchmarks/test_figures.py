@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.benchmark import FLOOR, OURS, Comparison
-from benchmarks.figures import latency, milliseconds_each, quantile_of, rate
+from benchmarks.figures import latency, milliseconds_each, quantile_of, rate, rate_of_every
 from benchmarks.measured import Measured
 from benchmarks.series import compared, median_cpu_us, spread_of
 from benchmarks.targets import at_least, at_most, within
@@ -69,6 +69,14 @@ def test_latencies_are_read_by_nearest_rank_in_milliseconds() -> None:
     assert latency(0.99).read(seen) == pytest.approx(100)
     with pytest.raises(ValueError, match="no samples"):
         quantile_of((), 0.5)
+
+
+def test_the_rate_of_one_kind_is_that_of_its_places_in_each_cycle() -> None:
+    # Kinds a, a, b, b, b in turn, twice; the second cycle broke off.
+    seen = Measured(operations=8, seconds=1, cpu_seconds=1, latencies=(0.1, 0.3, 1, 2, 3, 0.2, 0.2, 6))
+
+    assert rate_of_every("pages/s", 5, range(2)).read(seen) == pytest.approx(4 / 0.8)
+    assert rate_of_every("pages/s", 5, range(2, 5)).read(seen) == pytest.approx(4 / 12)
 
 
 def test_cpu_is_told_per_operation() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import pytest
 
 from benchmarks.benchmark import FLOOR, OURS, SAME_ROWS
@@ -20,6 +23,19 @@ def test_floor_and_ours_take_turns_after_a_shorter_warm_up() -> None:
 
     assert fake.log == ["open", "floor 10", "ours 10", "close", "open", *["floor 100", "ours 100"] * 3, "close"]
     assert len(rounds) == 3
+
+
+def test_what_is_only_read_is_filled_once_for_the_warm_up_and_the_rounds() -> None:
+    @dataclass(kw_only=True)
+    class Read(Fake):
+        is_filled_once: ClassVar[bool] = True
+
+    read = Read()
+
+    run_rounds(read, 2, lambda *_: None)
+
+    assert read.log == ["open", "floor 10", "ours 10", *["floor 100", "ours 100"] * 2, "close"]
+    assert read.operations == 100
 
 
 def test_the_floor_of_the_same_rows_takes_turns_too() -> None:

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeAlias
+from unittest.mock import patch
 
 import msgspec
 
@@ -142,7 +143,15 @@ def _application(store: Store, here: str, away: str) -> Duly:
 
 
 async def column(url: str, folder: Path, where: str) -> Cells:
-    """All moods and policies, with a worker that dies at *where*, and another one that comes after it."""
+    """All moods and policies, with a worker that dies at *where*, and another one that comes after it.
+
+    Every wait is as long as its schedule says: a short one would bring the second attempt before the provider is back.
+    """
+    with patch("random.random", return_value=1.0):
+        return await _played(url, folder, where)
+
+
+async def _played(url: str, folder: Path, where: str) -> Cells:
     history = History(folder / f"{where}.jsonl")
     here = Provider(history, lambda reference, call: Mood[reference.split(".")[1]] if call == 1 else Mood.TAKES)
     away = Provider(history)

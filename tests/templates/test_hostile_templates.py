@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -170,6 +171,7 @@ BOMBS = [
 @pytest.fixture
 def reached() -> Iterator[list[str]]:
     """What the interpreter was asked for meanwhile that a template has no business with."""
+    import_module("jinja2.debug")  # jinja2 imports it at its first error, and the template would be blamed
     seen: list[str] = []
     watching = True
 

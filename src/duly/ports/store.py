@@ -181,12 +181,22 @@ class Schema(Protocol):
         """Whether the database is a new, empty SQLite file (which the start may fill without asking)."""
 
 
+class Unfinished(msgspec.Struct, frozen=True):
+    """What there is still to do, as of one moment."""
+
+    undelivered: int
+    unsettled: int
+
+
 class Store(Committing, OutboxStore, LedgerStore, Schema, Protocol):
     """One database."""
 
     @property
     def url(self) -> str:
         """Where it is, without secrets."""
+
+    async def unfinished(self, within: timedelta) -> Unfinished:
+        """`undelivered` and `unsettled`, of the same moment: one may turn into the other."""
 
     async def open(self) -> None:
         """Connect. Raises `StoreError`."""

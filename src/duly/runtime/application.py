@@ -297,14 +297,13 @@ class Duly:
         while True:
             if self._worker is not None:
                 self._worker.raise_if_failed()
-            undelivered = await self._store.undelivered(within)
-            unsettled = 0 if undelivered else await self._store.unsettled(within)
-            if not undelivered and not unsettled and not await self._store.undelivered(within):
+            left = await self._store.unfinished(within)
+            if not left.undelivered and not left.unsettled:
                 return
             if asyncio.get_running_loop().time() > deadline:
                 raise NotQuiet(
-                    f"After {time_max} there are still {undelivered} undelivered messages and {unsettled} unsettled "
-                    "effects. Is a worker running?"
+                    f"After {time_max} there are still {left.undelivered} undelivered messages and {left.unsettled} "
+                    "unsettled effects. Is a worker running?"
                 )
             await asyncio.sleep(QUIET_POLL_SECONDS)
 

@@ -9,7 +9,7 @@ from typing import Final
 from duly.ports.change import Repeat
 from duly.ports.ledger import LookUpDue, LookUpEnded, Lost, LostSettler, OpenBreaker, Turn, Turned
 from duly.ports.outcomes import Hearers
-from duly.ports.store import Due, LaneKey, Ownership, Parked, StoredDocument, Subscription
+from duly.ports.store import Due, LaneKey, Ownership, Parked, StoredDocument, Subscription, Unfinished
 from duly.stores import attempt_ends, ledger_scripts, look_up_scripts, outbox_scripts
 from duly.stores.commit_script import inbox_script
 from duly.stores.engine import Engine
@@ -52,6 +52,13 @@ def documents_by_script(
         {"tenant": tenant, "type": type_name, "field": field, "value": value, "rows_max": rows_max},
     )
     return [StoredDocument(*row) for row in found.rows if row[0] is not None]
+
+
+def unfinished_script(within: timedelta) -> Script[Unfinished]:
+    """What there is still to do."""
+    undelivered = yield from outbox_scripts.undelivered_script(within)
+    unsettled = yield from ledger_scripts.unsettled_script(within)
+    return Unfinished(undelivered, unsettled)
 
 
 class SqlStore(SqlOperations, SqlReceipts, SqlTenants):
@@ -115,6 +122,10 @@ class SqlStore(SqlOperations, SqlReceipts, SqlTenants):
     async def undelivered(self, within: timedelta) -> int:
         """How many promises are not kept yet."""
         return await self._engine.read(lambda: outbox_scripts.undelivered_script(within))
+
+    async def unfinished(self, within: timedelta) -> Unfinished:
+        """What there is still to do, as of one moment."""
+        return await self._engine.read_together(lambda: unfinished_script(within))
 
     # The ledger.
 
