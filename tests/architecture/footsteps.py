@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,18 @@ class Footsteps:
     def begin(self) -> None:
         """Record from now on."""
         self._recording = True
+
+    async def begin_when_still(self, still_seconds: float = 0.1, tries_max: int = 50) -> None:
+        """Record from the moment on when nobody of duly has entered anything for so long."""
+        self.begin()
+        for _ in range(tries_max):
+            self.entered.clear()
+            await asyncio.sleep(still_seconds)
+            # Whoever waits here is resumed, and so entered, himself.
+            if not any(step.startswith("duly.") for step in self.entered):
+                self.entered.clear()
+                return
+        raise TimeoutError("There is always somebody at work.")
 
     def first(self) -> list[str]:
         """Functions in the order of their first entry."""

@@ -156,7 +156,7 @@ async def walk_of_one_order(gateway: RecordingGateway) -> Footsteps:
     with steps.watched():
         async with Duly(modules=[shop], store="memory:", gateways=[gateway], settings=settings) as app:
             await app.until_quiet()
-            steps.begin()
+            await steps.begin_when_still()
             await app.execute(PlaceOrder(order_id="42", phone=PHONE, total=Decimal("99.90")), tenant="acme")
             await app.until_quiet()
             (effect,) = await app.ledger("acme").effects()

@@ -73,7 +73,9 @@ SELECT_LOST: Final = """
 SELECT id FROM duly.effect
  WHERE lease_ms IS NOT NULL AND lease_ms <= duly.now_ms() ORDER BY lease_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED
 """
-HAS_LOST: Final = "SELECT 1 FROM duly.effect WHERE lease_ms IS NOT NULL AND lease_ms <= duly.now_ms() LIMIT 1"
+HAS_LOST: Final = """
+SELECT 1 FROM duly.effect WHERE lease_ms IS NOT NULL AND lease_ms <= duly.now_ms() ORDER BY lease_ms LIMIT 1
+"""
 
 
 def end_attempts(ended: Sequence[Ended], hearers: Hearers) -> Script[tuple[list[bool], bool]]:

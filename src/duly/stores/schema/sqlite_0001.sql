@@ -327,7 +327,6 @@ CREATE TABLE duly_audit (
     verb         TEXT NOT NULL,
     by_whom      TEXT NOT NULL,
     reason       TEXT NOT NULL,
-    is_probing  INTEGER NOT NULL DEFAULT 0,
     state_before TEXT,
     state_after  TEXT,
     detail       TEXT NOT NULL DEFAULT '',
