@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from benchmarks.benchmark import Benchmark
 from benchmarks.catalog_postgres import postgres_benchmarks
-from benchmarks.floors import sqlite_commands, sqlite_effects, sqlite_latency, sqlite_relay
+from benchmarks.floors import (
+    sqlite_commands,
+    sqlite_effects,
+    sqlite_events,
+    sqlite_latency,
+    sqlite_log,
+    sqlite_project,
+    sqlite_rebuild,
+    sqlite_relay,
+)
+from benchmarks.flows.append import Append
 from benchmarks.flows.commands import Commands
 from benchmarks.flows.dispatch import Dispatch
 from benchmarks.flows.effects import Send
 from benchmarks.flows.effects_http import SendHttp
 from benchmarks.flows.latency import Latency
 from benchmarks.flows.ledger_page import FINISHED, FINISHED_QUICK, LedgerPage
+from benchmarks.flows.load import Load
+from benchmarks.flows.log_read import GROWN, GROWN_QUICK, GrownLog, LogRead
 from benchmarks.flows.processes import ColdStart, Import
+from benchmarks.flows.project import Project
+from benchmarks.flows.project_latency import ProjectLatency
+from benchmarks.flows.rebuild import Rebuild
 from benchmarks.flows.relay import Drain
 from benchmarks.places.filling import fill_sqlite
 from benchmarks.places.place import Place
@@ -38,6 +53,25 @@ def _sqlite_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
                 same_target=at_least(same),
             )
             for in_flight, bare, same in ((1, 0.3, 0.7), (32, 0.7, 0.7))
+        ),
+        *(
+            Append(
+                key=key,
+                operations=sizes.of(quick=2_000, full=20_000),
+                place=place,
+                events=events,
+                bare=sqlite_events.bare,
+                same=sqlite_events.same_rows,
+                target=at_least(0.5),
+            )
+            for key, events in (("append_sqlite", 1), ("append_sqlite_10", 10))
+        ),
+        Load(
+            key="load100_sqlite",
+            operations=sizes.of(quick=500, full=4_000),
+            place=place,
+            load_floor=sqlite_events.load,
+            target=at_least(0.4),
         ),
         Drain(
             key="relay_sqlite_w1",
@@ -74,6 +108,47 @@ def _sqlite_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
                 ("latency_sqlite", True, sqlite_latency.polled),
                 ("latency_sqlite_one_process", False, sqlite_latency.told),
             )
+        ),
+        Project(
+            key="project_sqlite",
+            operations=sizes.of(quick=10_000, full=50_000),
+            place=place,
+            fill_floor=sqlite_project.fill,
+            project_floor=sqlite_project.project,
+            target=at_least(0.5),
+        ),
+        Rebuild(
+            key="rebuild_sqlite",
+            operations=1,
+            events=sizes.of(quick=20_000, full=1_000_000),
+            place=place,
+            fill_floor=sqlite_project.fill,
+            rebuild_floor=sqlite_rebuild.rebuild,
+            target=at_least(0.5),
+        ),
+        LogRead(
+            key="log_read_sqlite",
+            operations=sizes.of(quick=20_000, full=100_000),
+            place=place,
+            fill_floor=sqlite_log.fill,
+            fill_ours=sqlite_log.fill_ours,
+            read_floor=sqlite_log.read,
+            target=at_least(0.5),
+        ),
+        GrownLog(
+            key="growth_log_read_sqlite",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            events=sizes.grown(quick=GROWN_QUICK, full=GROWN),
+            fill_ours=sqlite_log.fill_ours,
+            target=at_least(0.8),
+        ),
+        ProjectLatency(
+            key="project_latency_sqlite",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            floor_way=sqlite_latency.told,
+            target=within(50, "ms"),
         ),
         LedgerPage(
             key="growth_ledger_page_sqlite",

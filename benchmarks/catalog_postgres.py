@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from benchmarks.benchmark import Benchmark
+from benchmarks.flows.append import Append
 from benchmarks.flows.commands import Commands
 from benchmarks.flows.effects import Send
 from benchmarks.flows.effects_http import SendHttp
 from benchmarks.flows.latency import Latency
 from benchmarks.flows.ledger_page import FINISHED, FINISHED_QUICK, LedgerPage
+from benchmarks.flows.load import Load
+from benchmarks.flows.log_read import GROWN, GROWN_QUICK, GrownLog, LogRead
+from benchmarks.flows.project import Project
+from benchmarks.flows.project_latency import ProjectLatency
+from benchmarks.flows.rebuild import Rebuild
 from benchmarks.flows.relay import Drain
 from benchmarks.measured import Stopwatch
 from benchmarks.places.filling import fill_postgres
 from benchmarks.places.place import Place
 from benchmarks.sizes import Sizes
-from benchmarks.targets import at_least, at_most
+from benchmarks.targets import at_least, at_most, within
 
 
 def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
@@ -31,6 +37,25 @@ def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
                 same_target=at_least(0.7),
             )
             for in_flight, bare, quick, full in ((1, 0.4, 600, 5_000), (32, 0.9, 2_000, 20_000))
+        ),
+        *(
+            Append(
+                key=key,
+                operations=sizes.of(quick=2_000, full=20_000),
+                place=place,
+                events=events,
+                bare=_append_bare,
+                same=_append_same,
+                target=at_least(0.6),
+            )
+            for key, events in (("append_pg", 1), ("append_pg_10", 10))
+        ),
+        Load(
+            key="load100_pg",
+            operations=sizes.of(quick=500, full=4_000),
+            place=place,
+            load_floor=_load,
+            target=at_least(0.4),
         ),
         Drain(
             key="relay_pg_w1",
@@ -62,6 +87,47 @@ def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             floor_way=_notified,
             target=at_most(3),
         ),
+        Project(
+            key="project_pg",
+            operations=sizes.of(quick=10_000, full=50_000),
+            place=place,
+            fill_floor=_fill_events,
+            project_floor=_project,
+            target=at_least(0.5),
+        ),
+        Rebuild(
+            key="rebuild_pg",
+            operations=1,
+            events=sizes.of(quick=20_000, full=1_000_000),
+            place=place,
+            fill_floor=_fill_events,
+            rebuild_floor=_rebuild,
+            target=at_least(0.5),
+        ),
+        LogRead(
+            key="log_read_pg",
+            operations=sizes.of(quick=20_000, full=100_000),
+            place=place,
+            fill_floor=_fill_log,
+            fill_ours=_fill_our_log,
+            read_floor=_read_log,
+            target=at_least(0.5),
+        ),
+        GrownLog(
+            key="growth_log_read_pg",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            events=sizes.grown(quick=GROWN_QUICK, full=GROWN),
+            fill_ours=_fill_our_log,
+            target=at_least(0.8),
+        ),
+        ProjectLatency(
+            key="project_latency_pg",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            floor_way=_notified,
+            target=within(50, "ms"),
+        ),
         LedgerPage(
             key="growth_ledger_page_pg",
             operations=sizes.of(quick=300, full=2_000),
@@ -85,6 +151,24 @@ def _same_rows(url: str, operations: int, in_flight: int) -> Stopwatch:
     return postgres_commands.same_rows(url, operations, in_flight)
 
 
+def _append_bare(url: str, appends: int, events: int, in_flight: int) -> Stopwatch:
+    from benchmarks.floors import postgres_events
+
+    return postgres_events.bare(url, appends, events, in_flight)
+
+
+def _append_same(url: str, appends: int, events: int, in_flight: int) -> Stopwatch:
+    from benchmarks.floors import postgres_events
+
+    return postgres_events.same_rows(url, appends, events, in_flight)
+
+
+def _load(url: str, streams: int, events: int, operations: int) -> tuple[Stopwatch, int]:
+    from benchmarks.floors import postgres_events
+
+    return postgres_events.load(url, streams, events, operations)
+
+
 def _fill_outbox(url: str, rows: int) -> None:
     from benchmarks.floors import postgres_relay
 
@@ -95,6 +179,42 @@ def _drain(url: str) -> tuple[Stopwatch, int]:
     from benchmarks.floors import postgres_relay
 
     return postgres_relay.drain(url)
+
+
+def _fill_events(url: str, events: int) -> None:
+    from benchmarks.floors import postgres_project
+
+    postgres_project.fill(url, events)
+
+
+def _project(url: str) -> Stopwatch:
+    from benchmarks.floors import postgres_project
+
+    return postgres_project.project(url)
+
+
+def _rebuild(url: str) -> Stopwatch:
+    from benchmarks.floors import postgres_rebuild
+
+    return postgres_rebuild.rebuild(url)
+
+
+def _fill_log(url: str, events: int) -> None:
+    from benchmarks.floors import postgres_log
+
+    postgres_log.fill(url, events)
+
+
+def _fill_our_log(url: str, events: int) -> None:
+    from benchmarks.floors import postgres_log
+
+    postgres_log.fill_ours(url, events)
+
+
+def _read_log(url: str) -> tuple[Stopwatch, int]:
+    from benchmarks.floors import postgres_log
+
+    return postgres_log.read(url)
 
 
 def _fill_ledger(url: str, rows: int) -> None:

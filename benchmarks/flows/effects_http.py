@@ -13,7 +13,7 @@ from benchmarks.loop import run
 from benchmarks.measured import Measured, Stopwatch
 from benchmarks.places.place import Place
 from benchmarks.places.provider import ProviderPlace
-from benchmarks.subjects.notices import Calls, HttpNotices, bodies, request
+from benchmarks.subjects.notices import SLOTS, Calls, HttpNotices, bodies, request
 from benchmarks.targets import Target
 
 CALLS = "calls taken"
@@ -24,7 +24,9 @@ IDS = "ids in hand"
 class SendHttp(Benchmark):
     """A JSON gateway and a provider in another process, against the same requests without a ledger."""
 
-    work: ClassVar[str] = "A worker posts requested effects to a provider on loopback, a connection for each call."
+    work: ClassVar[str] = (
+        f"A worker posts requested effects to a provider on loopback, {SLOTS} at a time, a connection for each call."
+    )
     more: ClassVar[str] = (
         "The floor makes the same requests, as many at a time, through the same transport, and keeps nothing. Ours has "
         "the ledger: an attempt committed before each call, its outcome after it, lease, token, idempotency key; and a "

@@ -12,6 +12,7 @@ from duly.ports.gateway import Call, Gateway
 TENANT = "acme"
 EFFECTS_PER_COMMAND = 200
 SLOTS = 32
+"""How many calls a gateway makes at a time, in this process as over HTTP, where the floor makes as many."""
 
 
 class Notify(Command):
@@ -46,11 +47,6 @@ class Calls:
         self.count = 0
         self.done = asyncio.Event()
 
-    def accept(self, call: Call) -> Outcome:
-        """Accept at once."""
-        self.ended()
-        return Accepted(provider_id=f"provider-{self.count}")
-
     def ended(self) -> None:
         """One more."""
         self.count += 1
@@ -58,11 +54,24 @@ class Calls:
             self.done.set()
 
 
+class AtOnce(RecordingGateway):
+    """Accepts at once, and remembers nothing but how many there were: no more than a floor's provider does."""
+
+    def __init__(self, calls: Calls) -> None:
+        super().__init__(Notice, slots=SLOTS)
+        self._ended = calls
+
+    async def call(self, call: Call) -> Outcome:
+        """Accept."""
+        self._ended.ended()
+        return Accepted(provider_id=f"provider-{self._ended.count}")
+
+
 class HttpNotices(JsonHttpGateway[Notice]):
-    """Posts notices, as many at a time as an HTTP gateway has slots, and tells *calls* of each answer."""
+    """Posts notices and tells *calls* of each answer."""
 
     def __init__(self, url: str, calls: Calls) -> None:
-        super().__init__(Notice, url, name="notices", recipient="to", live=True)
+        super().__init__(Notice, url, name="notices", recipient="to", live=True, slots=SLOTS)
         self._calls = calls
 
     async def call(self, call: Call) -> Outcome:
@@ -74,7 +83,7 @@ class HttpNotices(JsonHttpGateway[Notice]):
 
 def in_process(calls: Calls) -> Gateway:
     """The gateway that accepts at once."""
-    return RecordingGateway(Notice, outcomes=calls.accept, slots=SLOTS)
+    return AtOnce(calls)
 
 
 def application(url: str, gateway: Gateway, *, worker: bool) -> Duly:

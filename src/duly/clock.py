@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -17,6 +18,7 @@ def from_milliseconds(milliseconds: int) -> timedelta:
     return timedelta(milliseconds=milliseconds)
 
 
+@lru_cache(maxsize=256)  # what one commit wrote has one time, and is read together
 def time_of(milliseconds: int) -> datetime:
     """The UTC time so many milliseconds after 1970-01-01T00:00Z: how both stores keep times."""
     return EPOCH + timedelta(milliseconds=milliseconds)

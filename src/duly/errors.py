@@ -61,6 +61,10 @@ class AttachmentLost(DulyError):
     """The bytes of an attachment are not with their keeper, or are not those that were kept."""
 
 
+class InvalidDecision(InvalidInput):
+    """A process manager decided something that cannot be done: an unknown timeout, no `Next`, another's state."""
+
+
 class UnknownCommand(InvalidInput):
     """No module handles this command or query."""
 
@@ -69,8 +73,16 @@ class UnknownMessageType(DulyError):
     """A stored message has a type name that this application does not know."""
 
 
+class UpcastFailed(DulyError):
+    """An upcaster raised: what is stored cannot be read until it is corrected."""
+
+
 class EffectNotFound(InvalidInput):
     """This tenant has no effect with this id; whether another has is not said."""
+
+
+class ProcessNotFound(InvalidInput):
+    """This tenant has no process of this name under this id."""
 
 
 class NoGateway(InvalidInput):
@@ -83,6 +95,18 @@ class ReceiptRefused(InvalidInput):
 
 class EffectMoved(InvalidInput):
     """An operation does not fit the effect's present state."""
+
+
+class RebuildRefused(DulyError):
+    """A projection cannot be rebuilt as things are; nothing was begun, and what is read is as it was."""
+
+
+class RebuildFailed(DulyError):
+    """A handler failed at an event of the past. What is read is as it was; the shadow stays where it came to."""
+
+
+class BackfillUnfinished(InvalidInput):
+    """A subscriber has another backfill under way in this tenant; nothing was begun."""
 
 
 class CommandIdReused(InvalidInput):
@@ -100,11 +124,23 @@ class RuleBroken(DulyError):
     """A business rule refuses the command. Raise it, or derive from it, in aggregates and handlers.
 
     A rejected command stores nothing and is not remembered: it may be sent again under the same id.
+    *rule* is the `Rule` that `check` found broken: ``match error.rule: case CreditLimit(limit=limit): …``; None where
+    there is only a text.
     """
+
+    rule: object = None
+
+    def __init__(self, *text: object, rule: object = None) -> None:
+        super().__init__(*text)
+        self.rule = rule
 
 
 class AggregateNotFound(DulyError):
     """No aggregate of this type has this id in this tenant."""
+
+
+class ReadModelNotFound(DulyError):
+    """No document of this read model has this id, as far as its projection has come."""
 
 
 class AggregateExists(DulyError):
@@ -131,6 +167,10 @@ class CascadeTooDeep(DulyError):
 
 class TooManyMessages(DulyError):
     """One command raised more messages than the limit."""
+
+
+class UnrecordedChange(DulyError):
+    """The state of an event-sourced aggregate would change without an event, and be lost. Nothing was stored."""
 
 
 class ReadOnlyUse(DulyError):
@@ -186,6 +226,10 @@ class UserSqlError(StoreError):
 
 class TransactionVoid(StoreError):
     """The promise that this transaction would have kept was kept, or taken over, by somebody else."""
+
+
+class NotReached(DulyError):
+    """A projection had not seen what was waited for when the time limit of `wait_until` ran out."""
 
 
 class NotQuiet(DulyError):

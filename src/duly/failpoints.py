@@ -21,6 +21,15 @@ NAMES: Final = (
     "reconciler.after_claim",
     "reconciler.after_look_up",
     "reconciler.after_record",
+    "projection.before_commit",
+    "projection.after_commit",
+    "rebuild.after_batch",
+    "rebuild.before_swap",
+    "rebuild.after_swap",
+    "rebuild.after_drop",
+    "backfill.before_commit",
+    "backfill.after_commit",
+    "archive.after_step",
 )
 
 _hook: Callable[[str], None] | None = None

@@ -34,11 +34,15 @@ def current_trace() -> str | None:
     return carrier.get("traceparent")
 
 
+def listens() -> bool:
+    """Whether anybody takes spans: without a provider, no-op spans would cost more than the rest of a small handler."""
+    return _tracer is not None and not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 @contextmanager
 def span(name: str, facts: Mapping[str, str], *, parent: str | None = None) -> Iterator[None]:
     """A span around one piece of work, continuing the stored *parent* trace when there is one."""
-    # Without a provider nobody listens; its no-op spans would cost more than the rest of a small handler.
-    if _tracer is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if _tracer is None or not listens():
         yield
         return
     context = propagate.extract({"traceparent": parent}) if parent else None

@@ -16,8 +16,8 @@ PURE: Final = ("duly/messages/", "duly/domain/", "duly/states/", "duly/ports/", 
 PURE_MODULES: Final = tuple(f"{place.removesuffix('/').removesuffix('.py').replace('/', '.')}." for place in PURE)
 # fmt: off
 PURE_IMPORTS: Final = frozenset({
-    "__future__", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib",
-    "hmac", "itertools", "math", "msgspec", "re", "types", "typing", "typing_extensions", "uuid",
+    "__future__", "abc", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum", "functools",
+    "hashlib", "hmac", "inspect", "itertools", "math", "msgspec", "re", "types", "typing", "typing_extensions", "uuid",
 })
 # fmt: on
 """What the pure core may import beside itself. All of it computes; none of it looks at the world."""
@@ -240,5 +240,6 @@ def _calls_at_import(node: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _words(names: Sequence[str]) -> set[str]:
-    """The lower-case words of names in snake_case or CamelCase."""
+    """The lower-case words of names in snake_case or CamelCase. *Process manager* is the field's word: one word."""
+    names = [re.sub("process_manager|ProcessManager", "process", name) for name in names]
     return {word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}

@@ -18,8 +18,25 @@ from duly.stores.sqlite import SqliteStore
 from duly.testing.postgres_server import PostgresServer
 from duly.testing.store_exam import TABLES, Candidate, ExaminedStore
 
-OF_TENANTS = ("effect_key", "look_up", "receipt", "suppression", "pause", "breaker", "allowance", "audit")
-EMPTIED = ", ".join(f"duly.{table}" for table in (*TABLES, *OF_TENANTS, "worker", "subscriber", "module_table"))
+OF_TENANTS = (
+    "effect_key",
+    "look_up",
+    "receipt",
+    "suppression",
+    "pause",
+    "breaker",
+    "allowance",
+    "audit",
+    "message_left",
+    "archived_stream",
+    "archived_event",
+    "projection",
+    "read_model",
+    "read_entry",
+)
+EMPTIED = ", ".join(
+    f"duly.{table}" for table in (*TABLES, *OF_TENANTS, "worker", "subscriber", "backfill", "module_table")
+)
 
 Another = Callable[[], Awaitable[ExaminedStore]]
 
@@ -65,6 +82,9 @@ def postgres_url(postgres_server: PostgresServer, migrated_database: str) -> str
         CREATE SCHEMA public;
         TRUNCATE {EMPTIED} RESTART IDENTITY;
         UPDATE duly.bucket SET owner = NULL, token = NULL, until_ms = 0;
+        TRUNCATE duly.sequencer, duly.log_stretch;
+        INSERT INTO duly.sequencer DEFAULT VALUES;
+        DELETE FROM duly.fact WHERE name <> 'recipient_hash_key';
         UPDATE duly.schema SET version = {NEWEST};
         """,
         database=name,

@@ -27,8 +27,8 @@ END = 2
 """The effects that ended; their attempts."""
 STANDING = 1
 """Whose turn it is, who is paused, what is away, what time it is."""
-BEGINNING = 4
-"""What is due; its contents; the effects that begin; their attempts."""
+BEGINNING = 3
+"""What is due, and goes out; the effects that begin; their attempts."""
 
 
 class Statements:

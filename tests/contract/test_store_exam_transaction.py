@@ -24,6 +24,7 @@ from duly.testing.store_exam import (
     intent,
     unique,
 )
+from tests.contract.cancelling import at_await
 
 TABLE = "CREATE TABLE stock (name TEXT PRIMARY KEY, pieces INTEGER NOT NULL, note TEXT)"
 ADD = "INSERT INTO stock (name, pieces, note) VALUES (:name, :pieces, :note)"
@@ -329,3 +330,23 @@ async def _lag(store: ExaminedStore) -> timedelta:
     """Nothing is left open: the next commit goes through at once."""
     assert await store.commit(change(documents=(document(),))) == Done()
     return timedelta(0)
+
+
+async def test_a_transaction_that_is_cancelled_at_any_await_is_there_whole_or_not_at_all(stock: ExaminedStore) -> None:
+    async def add(name: str) -> None:
+        async with stock.begin() as transaction:
+            await transaction.execute(ADD, {"name": name, "pieces": 1, "note": None})
+            assert await transaction.write(change(documents=(document(name),))) == Done()
+            await transaction.commit()
+
+    is_cancelled, number = True, 0
+    while is_cancelled:
+        number += 1
+        task = asyncio.ensure_future(at_await(number, add(f"o-{number}")))
+        await asyncio.wait([task])
+        is_cancelled = task.cancelled()
+        assert await stock.commit(change(documents=(document(f"after-{number}"),))) == Done()
+        found = await stock.document(TENANT, ORDER, f"o-{number}")
+        assert (found is not None) == (f"o-{number}" in await pieces(stock))
+    assert number > 4
+    assert f"o-{number}" in await pieces(stock)

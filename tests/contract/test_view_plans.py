@@ -34,13 +34,13 @@ EFFECTS = 20_000
 FILL = (
     """
 INSERT INTO duly.effect (id, tenant, type, channel, gateway, policy, key, digest, reference, correlation, state, hold,
-                         handler, chain, requested_ms, changed_ms, due_ms)
+                         handler, chain, requested_ms, changed_ms, due_ms, lease_ms)
 SELECT 'e-' || n, CASE WHEN n % 2 = 0 THEN 'acme' ELSE 'other' END, 'duly.sms',
        CASE n % 3 WHEN 0 THEN 'email' ELSE 'sms' END, 'sms', 'at_most_once', 'k', 'd', 'r-' || (n / 8), 'c-' || (n / 4),
-       CASE WHEN n % 100 < 2 THEN 'queued' WHEN n % 50 < 4 THEN 'failed' WHEN n % 20 < 2 THEN 'held'
-            ELSE 'accepted' END,
+       CASE WHEN n % 100 < 2 THEN 'queued' WHEN n % 2500 < 4 THEN 'attempting' WHEN n % 50 < 4 THEN 'failed'
+            WHEN n % 20 < 2 THEN 'held' ELSE 'accepted' END,
        CASE WHEN n % 20 < 2 THEN 'tenant' ELSE '' END, 'h', '[["command","shop.Place","c-' || (n / 4) || '",""]]', n, n,
-       CASE WHEN n % 100 < 2 THEN n END
+       CASE WHEN n % 100 < 2 THEN n END, CASE WHEN n % 100 >= 2 AND n % 2500 < 4 THEN n END
   FROM N
 """,
     """
@@ -96,6 +96,8 @@ COSTS: dict[str, tuple[Callable[[], Script[object]], int]] = {
     "channel from the middle": (page(MIDDLE, channel="email"), 250),
     "an unknown channel": (page(channel="fax"), 20),
     "state": (page(states=(Dispatch.FAILED,)), 250),
+    "what is being attempted": (page(states=(Dispatch.ATTEMPTING,)), 250),
+    "what is being attempted or failed": (page(MIDDLE, states=(Dispatch.ATTEMPTING, Dispatch.FAILED)), 250),
     "an empty state": (page(states=(Dispatch.UNKNOWN,)), 20),
     "several states": (page(MIDDLE, states=(Dispatch.FAILED, Dispatch.UNKNOWN, Dispatch.QUEUED)), 400),
     "reference": (page(reference="r-700"), 80),

@@ -17,6 +17,7 @@ from duly.states.effect import BEGINNINGS, MOVES, Dispatch, Settled, Standing, S
 from duly.states.look_up import Found, LookUpAnswer, NotThere, Unclear
 from duly.states.policy import IdempotencyKey, Keeps, LookUp, Policy
 from duly.states.retry import schedule_of
+from tests.docs.draw_replay import REPLAY_LAYOUT, replay_moves
 from tests.docs.state_picture import Area, Frame, Layout, Pair, Place, Route, picture
 
 ROOT: Final = Path(__file__).parents[2]
@@ -260,6 +261,7 @@ def drawings() -> dict[str, str]:
             DISPATCH_LAYOUT, dispatch_moves(), beginnings={state.value for state in BEGINNINGS}
         ),
         "docs/pictures/delivery.svg": picture(DELIVERY_LAYOUT, delivery_moves(), beginnings=set()),
+        "docs/pictures/replay.svg": picture(REPLAY_LAYOUT, replay_moves(), beginnings=set()),
         PAGE: filled((ROOT / PAGE).read_text()),
     }
 

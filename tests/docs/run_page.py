@@ -1,4 +1,4 @@
-"""Runs the Python blocks of a page, in order, in one namespace: `python run_page.py PAGE`; outputs as a JSON list."""
+"""Runs the Python blocks of pages, in order, in one namespace: `python run_page.py PAGE…`; outputs as JSON, by page."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from markdown_it import MarkdownIt
 
 
 def main() -> None:
-    fences = [token for token in MarkdownIt().parse(Path(sys.argv[1]).read_text()) if token.type == "fence"]
-    page = ModuleType("__page__")
-    sys.modules[page.__name__] = page
+    session = ModuleType("__page__")
+    sys.modules[session.__name__] = session
+    print(json.dumps([outputs_of(page, session) for page in sys.argv[1:]]))
+
+
+def outputs_of(page: str, session: ModuleType) -> list[str]:
+    """What each Python block of a page prints; its names stay in *session*."""
     outputs = []
-    for fence in fences:
-        if fence.info != "python":
+    for fence in MarkdownIt().parse(Path(page).read_text()):
+        if fence.type != "fence" or fence.info != "python":
             continue
         captured = io.StringIO()
         line = fence.map[0] + 1 if fence.map else 0
         with contextlib.redirect_stdout(captured):
-            exec(compile("\n" * line + fence.content, sys.argv[1], "exec", dont_inherit=True), page.__dict__)
+            exec(compile("\n" * line + fence.content, page, "exec", dont_inherit=True), session.__dict__)
         outputs.append(captured.getvalue())
-    print(json.dumps(outputs))
+    return outputs
 
 
 if __name__ == "__main__":

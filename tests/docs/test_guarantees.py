@@ -20,6 +20,13 @@ def test_every_guarantee_names_a_test_that_exists() -> None:
             assert re.search(rf"def {name}\b", tests), f"{name} of {row[:6]} does not exist"
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in ("guarantees.md", "ARCHITECTURE.md"):
+        for name in re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text()):
+            assert re.search(rf"def {name}\b", tests), f"{page} names {name}, which does not exist"
+
+
 def test_every_decision_is_in_the_index() -> None:
     folder = ROOT / "docs/adr"
     index = (folder / "README.md").read_text()

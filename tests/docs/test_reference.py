@@ -37,6 +37,8 @@ from duly.ports.store import Parked
 from duly.runtime.settings import Settings
 from duly.states import effect
 from duly.states.retry import EFFECT_RETRY, RetrySchedule
+from duly.testing.golden import check_corpus, write_corpus
+from duly.testing.scenario import Happened, Scenario
 from duly.work.module import HandlerKind, Module
 from duly.work.signature import ALLOWED
 from duly.work.wiring import _HEARS
@@ -123,8 +125,9 @@ def signature_of(function: Callable[..., object], name: str) -> str:
 
 
 def methods_of(cls: type) -> Iterator[str]:
-    for name, member in vars(cls).items():
-        if not name.startswith("_") and inspect.isfunction(member):
+    """Calls of *cls*, those that it has from others included."""
+    for name, member in inspect.getmembers(cls, inspect.isfunction):
+        if not name.startswith("_") and member.__module__.startswith("duly"):
             yield signature_of(member, name)
 
 
@@ -142,13 +145,21 @@ def test_every_public_name_is_in_the_reference() -> None:
         duly.Sql,
         duly.Reader,
         duly.TenantLedger,
+        duly.TenantProcesses,
+        duly.ProcessManager,
         duly.Templates,
         duly.Attachments,
         duly.Operations,
         duly.SuppressionList,
         duly.ReceiptTaker,
+        duly.Replay,
         duly.Aggregate,
+        duly.Projection,
+        duly.ReadModel,
+        duly.ReadModels,
+        duly.Tables,
         duly.RetrySchedule,
+        Scenario,
     ],
     ids=lambda cls: cls.__name__,
 )
@@ -159,8 +170,9 @@ def test_every_method_that_one_calls_is_in_the_reference_with_its_defaults(cls: 
 
 
 def test_what_an_application_and_a_module_are_made_of_is_in_the_reference() -> None:
-    calls = [signature_of(cls.__init__, cls.__name__) for cls in (duly.Duly, duly.Module)]
+    calls = [signature_of(cls.__init__, cls.__name__) for cls in (duly.Duly, duly.Module, Scenario)]
     calls.append(signature_of(duly.parse_message, "parse_message"))
+    calls += [signature_of(function, function.__name__) for function in (duly.check, check_corpus, write_corpus)]
     assert_rows("Calls", [f"| `{call}` |" for call in calls])
 
 
@@ -193,7 +205,8 @@ def test_every_error_is_in_the_reference_below_the_one_it_derives_from() -> None
 
 def test_every_kind_of_handler_is_in_the_reference_with_what_it_hears_and_its_options() -> None:
     rows = []
-    for kind in HandlerKind:
+    assert set(HandlerKind) - set(_HEARS) == {HandlerKind.PROCESS}, "what is given to a module as a class"
+    for kind in _HEARS:
         hears = ", ".join(f"`{cls.__name__}`" for cls in _HEARS[kind])
         options = inspect.signature(getattr(Module, kind.value)).parameters.values()
         named = ", ".join(f"`{option.name}=`" for option in options if option.kind is option.KEYWORD_ONLY)
@@ -205,7 +218,7 @@ def test_every_parameter_of_handlers_is_in_the_reference_with_the_kinds_that_may
     kinds: dict[str, list[str]] = {}
     for kind, allowed in ALLOWED.items():
         for cls in allowed:
-            name = "Repository[…]" if cls is duly.Repository else cls.__name__
+            name = f"{cls.__name__}[…]" if cls in (duly.Repository, duly.ReadModels) else cls.__name__
             kinds.setdefault(name, []).append(f"`{kind.value}`")
     assert_rows("Handlers", [f"| `{name}` | {', '.join(sorted(names))} |" for name, names in kinds.items()])
 
@@ -244,6 +257,25 @@ def test_every_parameter_of_handlers_is_in_the_reference_with_the_kinds_that_may
         duly.Receipt,
         duly.ReceiptView,
         duly.Refused,
+        duly.Logged,
+        duly.Origin,
+        duly.ProcessView,
+        duly.ProcessStepView,
+        duly.ProcessHistory,
+        duly.TimedOut,
+        duly.CommandRejected,
+        duly.ProjectionView,
+        duly.RecordedEvent,
+        duly.Executed,
+        Happened,
+        duly.Rebuilt,
+        duly.RebuildProgress,
+        duly.Past,
+        duly.PastCount,
+        duly.DryRun,
+        duly.EffectCount,
+        duly.ErrorCount,
+        duly.Backfill,
         duly.Sending,
         duly.Suppression,
         duly.Swept,

@@ -1,4 +1,4 @@
-"""The shop on stores that need no server."""
+"""The shop on stores that need no server; on PostgreSQL for tests that ask for it."""
 
 from __future__ import annotations
 
@@ -48,13 +48,22 @@ async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         receipts=lambda incoming: [reports.pop(0)],
     )
     invoices = RecordingGateway(IssueInvoice, name="billing", channel="billing", keeps=KEYED, retry=RETRY)
+    match request.param:
+        case "memory":
+            url = "memory:"
+        case "sqlite":
+            url = f"sqlite:///{tmp_path / 'shop.db'}"
+        case _:
+            url = request.getfixturevalue("postgres_server").create_database()
     app = Duly(
         modules=MODULES,
-        store="memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'shop.db'}",
+        store=url,
         gateways=[mails, texts, invoices],
         sending=SENDING,
         settings=Settings(poll_interval=timedelta(milliseconds=20)),
     )
+    if url.startswith("postgres"):
+        await app.migrate()
     async with app:
         await app.execute(customer(), tenant="acme")
         yield Shop(app, mails, texts, invoices, outcomes, reports)

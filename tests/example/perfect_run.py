@@ -8,13 +8,38 @@ from itertools import count
 
 import msgspec
 
-from duly import AttemptView, AuditRow, Delivery, Dispatch, EffectView, Link, LookUpView
+from duly import (
+    AttemptView,
+    AuditRow,
+    Delivery,
+    Dispatch,
+    DryRun,
+    EffectCount,
+    EffectView,
+    Link,
+    LookUpView,
+    RecordedEvent,
+)
 from duly.effects.senders import WORKER_LOST
 from duly.states.attempt import Origin
 from duly.states.effect import Step
 from examples.shop.demo.checks.commands import CASCADE
 from examples.shop.demo.checks.receipts import DELIVERIES, FLAWED_MOODS, REFUSED, TAKEN
-from examples.shop.demo.facts import Cascade, Clicks, Facts, Kill, Newsletter, Outage, Refusal
+from examples.shop.demo.checks.waiting import GAVE_UP, MAIL, ORDERED, REFUSAL, REGISTERED, WELCOME
+from examples.shop.demo.facts import (
+    Calls,
+    CardOrder,
+    Cascade,
+    Clicks,
+    Facts,
+    Heard,
+    Kill,
+    Newsletter,
+    Outage,
+    Rebuilding,
+    Refusal,
+    Waits,
+)
 from examples.shop.demo.outcome import Outcome, judge
 from examples.shop.demo.plan import ORDERS_MIN, PERSON, TENANTS, Order, Plan, make_plan
 from examples.shop.demo.troubles import (
@@ -28,6 +53,15 @@ from examples.shop.demo.troubles import (
     Report,
     Trouble,
 )
+from examples.shop.demo.waits import REFUSED_CARD, REFUSED_NOT_TEXTED, REFUSED_UNDELIVERED, WELCOMED
+from examples.shop.ordering.messages import (
+    ListedOrder,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderShipped,
+    PurchaseSummary,
+)
 from examples.shop.sandbox.record import CHANNELS, Accepted, Channel, Receipt
 from examples.shop.sandbox.sms_receipts import STATUSES
 
@@ -38,6 +72,8 @@ TAKEN_AT = (BEGUN + timedelta(milliseconds=500)).isoformat(timespec="microsecond
 OUTCOMES = {NOT_TEXTED: "duly.effect_failed", UNDELIVERED: "duly.effect_undelivered"}
 ANSWERS = {ALWAYS_500: ("found",), ALWAYS_503: ("not there", "not there")}
 VERDICTS = {FOUND: "accepted", NOT_FOUND: "queued"}
+CARD_OUTCOMES = {REFUSED_NOT_TEXTED: "duly.effect_failed", REFUSED_UNDELIVERED: "duly.effect_undelivered"}
+CANCELLED = (REFUSED_CARD, *CARD_OUTCOMES)
 
 
 @dataclass(slots=True)
@@ -136,7 +172,15 @@ def _in_trouble(order: Order, number: int, effect: EffectView) -> EffectView:
     if effect.channel == "email" and trouble in OUTCOMES and number == 2:
         names = ("duly.sms", OUTCOMES[trouble])
         return msgspec.structs.replace(effect, chain=effect.chain + tuple(Link("public", name, name) for name in names))
+    if effect.channel == "email" and trouble in CARD_OUTCOMES and number == 2:
+        return _because_of(effect, (*REFUSAL, CARD_OUTCOMES[trouble], MAIL))
+    if effect.channel == "sms" and trouble in WELCOMED and number == 1:
+        return _because_of(effect, (WELCOME,))
     return effect
+
+
+def _because_of(effect: EffectView, names: tuple[str, ...]) -> EffectView:
+    return msgspec.structs.replace(effect, chain=tuple(Link("command", name, name) for name in names))
 
 
 def _replace_outcome(effect: EffectView, outcome: str) -> EffectView:
@@ -212,6 +256,12 @@ def _facts(
         return order.person.customer_id, Refusal(error="RuleBroken", order_state=state)
 
     total = plan.cascade.total
+    purchases: dict[str, PurchaseSummary] = {}
+    for order in plan.orders:
+        before = purchases.get(order.person.customer_id)
+        purchases[order.person.customer_id] = PurchaseSummary(
+            orders=before.orders + 1 if before else 1, total=before.total + order.total if before else order.total
+        )
     return Facts(
         refusals=dict(
             [refusal(plan.shipped, "shipped"), refusal(plan.closed, "confirmed"), refusal(plan.too_dear, "absent")]
@@ -221,6 +271,18 @@ def _facts(
         kill=Kill(calls_in_flight=len(plan.in_flight), unsettled_effects=1),
         cascade=Cascade(order_state="confirmed", payment=total, owed=total),
         outage=Outage(breakers=("billing", "twilio"), held={"sms": 4, "billing": 4}),
+        waits=_waits(plan),
+        cards={
+            order.person.customer_id: CardOrder(order_state=_state(plan, order), owed="0.00 EUR")
+            for order in plan.by_card
+        },
+        rebuilding=_rebuilding(plan),
+        events=_events(plan),
+        listed={
+            tenant: [_listed(plan, order) for order in plan.orders if order.person.tenant == tenant]
+            for tenant in TENANTS
+        },
+        purchases=purchases,
         error_without_reason="InvalidInput",
         samples=1,
         foreign_answers=dict.fromkeys(TENANTS, "EffectNotFound"),
@@ -228,3 +290,104 @@ def _facts(
         records=records,
         receipts=receipts,
     )
+
+
+def _waits(plan: Plan) -> Waits:
+    heard: dict[str, tuple[str, ...]] = {}
+    for one in plan.newcomers:
+        heard[one.registers_first.person.customer_id] = (REGISTERED, ORDERED)
+        heard[one.orders_first[0].person.customer_id] = (ORDERED, ORDERED, REGISTERED)
+        for person in (one.late.person, one.silent):
+            heard[person.customer_id] = (REGISTERED, GAVE_UP)
+    return Waits(
+        welcomed_early=0,
+        told_again=1,
+        gave_up=2 * len(plan.newcomers),
+        heard={
+            customer: Heard(names=names, message_ids=tuple(f"m-{number}" for number in range(3)), is_ended=True)
+            for customer, names in heard.items()
+        },
+    )
+
+
+def _rebuilding(plan: Plan) -> Rebuilding:
+    calls = Calls(requests=dict.fromkeys(CHANNELS, 9), effects=9, attempts=9)
+    texted = sum(order.trouble not in CANCELLED for order in plan.orders)
+    return Rebuilding(
+        rebuilt=("order_list", "purchases"),
+        orders_meanwhile=1,
+        shown_at_once=len(plan.meanwhile),
+        looks=1,
+        errors=0,
+        steps_back=0,
+        calls_before=calls,
+        calls_after=calls,
+        dry_runs=[
+            DryRun(
+                subscriber="communications.text_customer",
+                tenant="acme",
+                messages=texted,
+                effects=(EffectCount(type="duly.sms", known=texted),),
+            )
+        ],
+    )
+
+
+def _state(plan: Plan, order: Order) -> str:
+    if order is plan.shipped:
+        return "shipped"
+    return "cancelled" if order.trouble in CANCELLED else "confirmed"
+
+
+def _listed(plan: Plan, order: Order) -> ListedOrder:
+    return ListedOrder(
+        order_id=order.order_id,
+        number=f"No. {order.order_id}",
+        customer_id=order.person.customer_id,
+        total=order.total,
+        state=_state(plan, order),
+    )
+
+
+def _events(plan: Plan) -> list[RecordedEvent]:
+    """What the log would hold of the orders."""
+    found: list[RecordedEvent] = []
+    for order in plan.orders:
+        order_id, person = order.order_id, order.person
+        placed = OrderPlaced(
+            order_id=order_id,
+            number=f"No. {order_id}",
+            customer_id=person.customer_id,
+            email=person.email,
+            total=order.total,
+        )
+        confirmed = OrderConfirmed(
+            order_id=order_id,
+            number=placed.number,
+            customer_id=person.customer_id,
+            email=person.email,
+            phone=person.phone,
+            total=order.total,
+        )
+        match _state(plan, order):
+            case "cancelled":
+                events = [placed, OrderCancelled(order_id=order_id)]
+            case "shipped":
+                events = [placed, confirmed, OrderShipped(order_id=order_id)]
+            case _:
+                events = [placed, confirmed]
+        found += [
+            RecordedEvent(
+                position=len(found) + version,
+                at=BEGUN,
+                event=event,
+                id=f"{person.tenant}-{order_id}-{version}",
+                tenant=person.tenant,
+                stream=f"Order/{order_id}",
+                version=version,
+                cause=None,
+                correlation="c",
+            )
+            for version, event in enumerate(events, 1)
+        ]
+    return found

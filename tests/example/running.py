@@ -26,10 +26,17 @@ def line(*, price: str = "39.00", quantity: int = 2) -> Line:
     return Line(article="atlas", quantity=quantity, price=Money(amount=Decimal(price)))
 
 
-def order(*lines: Line) -> PlaceOrder:
+def order(*lines: Line, order_id: str = "1001", by_card: bool = False) -> PlaceOrder:
     """Ann's order."""
     ann = customer()
-    return PlaceOrder(order_id="1001", customer_id=ann.customer_id, email=ann.email, phone=ann.phone, lines=lines)
+    return PlaceOrder(
+        order_id=order_id,
+        customer_id=ann.customer_id,
+        email=ann.email,
+        phone=ann.phone,
+        lines=lines,
+        by_card=by_card,
+    )
 
 
 ORDER = order(line())

@@ -19,9 +19,19 @@ from duly import (
     Unknown,
     Verdict,
 )
-from duly.errors import InvalidField
+from duly.errors import InvalidField, ReadModelNotFound
 from examples.shop.customers.messages import CountNewsletterWishes, WishForNewsletter
-from examples.shop.ordering.messages import CancelOrder, CountOrders, Money, PlaceOrder, ReadOrder, ShipOrder
+from examples.shop.ordering.messages import (
+    CancelOrder,
+    CountOrders,
+    ListOrders,
+    Money,
+    PlaceOrder,
+    ReadOrder,
+    ReadPurchases,
+    ShipOrder,
+)
+from examples.shop.payments.account import WithinCredit
 from examples.shop.payments.messages import CloseAccount, ReadAccount, ReadPayment
 from tests.example.running import ORDER, Shop, customer, line, order
 
@@ -72,8 +82,10 @@ async def test_the_ledger_tells_why_an_sms_was_sent(shop: Shop) -> None:
 
 
 async def test_an_order_beyond_the_credit_limit_leaves_nothing_behind(shop: Shop) -> None:
-    with pytest.raises(RuleBroken, match="would owe more"):
+    with pytest.raises(RuleBroken, match="would owe more") as broken:
         await shop.do(order(line(price="5000.01", quantity=1)))
+
+    assert broken.value.rule == WithinCredit(account_id="ann", limit=eur("5000"), owed=eur("5000.01"))
 
     with pytest.raises(AggregateNotFound):
         await shop.app.ask(ReadOrder(order_id="1001"), tenant="acme")
@@ -199,6 +211,51 @@ async def test_an_sms_that_is_said_twice_not_to_arrive_is_followed_by_one_mail(s
 
     assert (await shop.effect("sms")).delivery is Delivery.UNDELIVERED
     assert (await shop.effect("email", INSTEAD)).chain[-1].name == "duly.effect_failed"
+
+
+async def test_the_order_list_shows_what_became_of_each_order(shop: Shop) -> None:
+    for number in ("1001", "1002", "1003"):
+        await shop.do(order(line(), order_id=number))
+    await shop.do(CancelOrder(order_id="1002"))
+    await shop.do(ShipOrder(order_id="1003"))
+    await shop.effects()
+
+    listed = await shop.app.ask(ListOrders(), tenant="acme")
+    assert [(one.number, one.state) for one in listed] == [
+        ("No. 1001", "confirmed"),
+        ("No. 1002", "cancelled"),
+        ("No. 1003", "shipped"),
+    ]
+    assert {(one.customer_id, one.total) for one in listed} == {("ann", eur("78.00"))}
+    assert await shop.app.ask(ListOrders(), tenant="globex") == []
+
+
+async def test_what_a_customer_has_ordered_is_shown_right_after_the_order(shop: Shop) -> None:
+    with pytest.raises(ReadModelNotFound):
+        await shop.app.ask(ReadPurchases(customer_id="ann"), tenant="acme")
+    for number in (1, 2):
+        await shop.do(order(line(price="39.00", quantity=2), order_id=f"100{number}"))
+
+        seen = await shop.app.ask(ReadPurchases(customer_id="ann"), tenant="acme")
+        assert (seen.orders, seen.total) == (number, eur("78.00") * number)
+
+
+async def test_an_order_that_is_rolled_back_is_no_purchase(shop: Shop) -> None:
+    with pytest.raises(RuleBroken):
+        await shop.do(order(line(price="5000.01", quantity=1)))
+
+    with pytest.raises(ReadModelNotFound):
+        await shop.app.ask(ReadPurchases(customer_id="ann"), tenant="acme")
+
+
+async def test_who_texts_may_be_told_the_past_again_and_would_say_nothing_new(shop: Shop) -> None:
+    await shop.do(ORDER)
+    await shop.effects()
+
+    tried = await shop.app.replay("communications.text_customer", tenant="acme", even_if_heard=True).dry_run()
+
+    assert [(one.type, one.known, one.new, one.differing) for one in tried.effects] == [("duly.sms", 1, 0, 0)]
+    assert tried.errors == ()
 
 
 async def test_everything_that_went_out_about_an_order_is_found_by_its_id(shop: Shop) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -14,21 +15,39 @@ from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
 import msgspec
+from msgspec.structs import replace
 
+from duly import failpoints
+from duly.clock import time_of
+from duly.delivery import rebuild
+from duly.delivery.old_transactions import OldTransactionWatch
 from duly.effects import breakers, calling, sender, senders
 from duly.gateways import webhook_verifying
 from duly.gateways.http_messages import HttpResponse
 from duly.gateways.json_http import JsonHttpGateway
 from duly.gateways.network_policy import NetworkPolicy
+from duly.messages import catalog
+from duly.messages.codec import Codec
+from duly.messages.envelope import Envelope, Kind
 from duly.messages.message import Effect
 from duly.ports.change import Change, Intent
 from duly.ports.gateway import Call
 from duly.ports.ledger import BreakerMove, Claimed, Ended
+from duly.ports.log import LogEvent, LogPage
 from duly.ports.outcomes import Hearers
+from duly.ports.projections import Advance, Generation
 from duly.states.attempt import NotSent, Outcome
 from duly.states.effect import Dispatch, Settled, after_attempt
-from duly.stores import attempt_ends, receipt_moves, turn_script, view_scripts
+from duly.stores import attempt_ends, rebuild_scripts, receipt_moves, script, turn_script, view_scripts
+from duly.stores.log_scripts import SqlLog
+from duly.stores.postgres import PostgresStore, engine, running
+from duly.stores.postgres.address import Connection
+from duly.stores.postgres.engine import PostgresEngine
+from duly.stores.postgres.pool import ConnectionPool
+from duly.stores.postgres.transaction import PostgresTransaction
 from duly.stores.script import Script, Statement
+from duly.stores.sqlite import SqliteStore
+from duly.work.savepoints import Savepoints
 from duly.work.unit_of_work import UnitOfWork
 
 Bug: TypeAlias = Callable[[ExitStack], None]
@@ -108,7 +127,125 @@ def possible_duplicates_are_not_marked(stack: ExitStack) -> None:
 def stale_outcomes_are_written(stack: ExitStack) -> None:
     """Who has written an attempt off is not asked when its outcome comes."""
     for name in ("END_EFFECTS", "END_EFFECTS_HEARD"):
-        _without(stack, attempt_ends, name, " AND e.token = r.held_token AND e.state = 'attempting'")
+        _without(stack, attempt_ends, name, " AND CASE WHEN e.token = r.held_token THEN e.state END = 'attempting'")
+
+
+# R20.
+
+
+def times_are_the_workers_own(stack: ExitStack) -> None:
+    """What is due, and whose lease has run out, is compared by the clock of whoever asks."""
+
+    def own(text: str) -> str:
+        return spoken(text).replace("duly.now_ms()", f"{time.time_ns() // 1_000_000}")
+
+    spoken = script.for_postgres.__wrapped__
+    stack.enter_context(patch.object(running, "for_postgres", own))
+
+
+# R09, R10.
+
+FOLLOW_IDS: Final = """
+SELECT c.id, m.ordinal, c.at_ms, m.id, m.tenant, m.name, m.version, m.body, m.stream, m.stream_version
+  FROM (SELECT id, events, at_ms FROM duly.commit_log WHERE id > :after ORDER BY id LIMIT :rows_max) AS c
+  JOIN duly.message AS m ON m.commit_id = c.id AND m.ordinal < c.events ORDER BY c.id, m.ordinal
+"""
+
+# All of it sees the moment before the wait for the row that it updates.
+ONE_STATEMENT: Final = """
+WITH head AS (
+    SELECT * FROM duly.sequencer
+), visible AS (
+    SELECT c.id, c.events, c.at_ms, sum(c.events) OVER (ORDER BY c.id) - c.events AS before
+      FROM (SELECT c.id, c.events, c.at_ms FROM head, duly.commit_log AS c
+             WHERE c.id > head.seen OR head.missing @> c.id ORDER BY c.id LIMIT $1) AS c
+), moved AS (
+    UPDATE duly.sequencer AS h
+       SET next_position = h.next_position + (SELECT sum(events) FROM visible),
+           seen = greatest(h.seen, (SELECT max(id) FROM visible)),
+           missing = h.missing - (SELECT range_agg(int8range(id, id + 1)) FROM visible) + int8multirange(
+                         int8range(h.seen + 1, greatest(h.seen, (SELECT max(id) FROM visible)) + 1))
+                     - (SELECT range_agg(int8range(id, id + 1)) FROM visible)
+     WHERE EXISTS (SELECT 1 FROM visible)
+    RETURNING h.next_position - (SELECT sum(events) FROM visible) AS first, h.seen
+)
+INSERT INTO duly.log_stretch (first_position, next_position, seen, commit_ids, befores, events, at_ms)
+SELECT moved.first, moved.first + sum(v.events), moved.seen, array_agg(v.id ORDER BY v.id),
+       array_agg(v.before ORDER BY v.id), array_agg(v.events ORDER BY v.id), array_agg(v.at_ms ORDER BY v.id)
+  FROM visible AS v, moved WHERE v.events > 0 GROUP BY moved.first, moved.seen
+RETURNING cardinality(commit_ids)
+"""
+
+
+def readers_follow_commit_ids(stack: ExitStack) -> None:
+    """A cursor over the ids that commits drew, without positions."""
+
+    async def read_log(self: SqlLog, after: int, positions_max: int, **filters: object) -> LogPage:
+        def script() -> Script[list[LogEvent]]:
+            found = yield Statement(FOLLOW_IDS, {"after": after, "rows_max": positions_max})
+            return [
+                LogEvent(
+                    position=row[0],
+                    at=time_of(row[2]),
+                    envelope=Envelope(
+                        id=row[3],
+                        tenant=row[4],
+                        kind=Kind.EVENT,
+                        name=row[5],
+                        version=row[6],
+                        body=row[7],
+                        stream=row[8],
+                        stream_version=row[9],
+                    ),
+                )
+                for row in found.rows
+            ]
+
+        events = await self._engine.read(script)
+        return LogPage(events, events[-1].position if events else after)
+
+    stack.enter_context(patch.object(SqlLog, "read_log", read_log))
+
+
+def sequencers_look_only_ahead(stack: ExitStack) -> None:
+    """What a sequencer did not see is not looked for again."""
+    number = PostgresEngine.number_commits
+
+    async def only_ahead(self: PostgresEngine, commits_max: int) -> int:
+        numbered = await number(self, commits_max)
+        async with self.pool.lend() as connection:
+            await connection.execute("UPDATE duly.sequencer SET missing = '{}'")
+        return numbered
+
+    stack.enter_context(patch.object(PostgresEngine, "number_commits", only_ahead))
+
+
+def sequencers_are_one_statement(stack: ExitStack) -> None:
+    """A sequencer that waited for another one does not see what that one has done."""
+
+    async def at_once(self: PostgresEngine, commits_max: int) -> int:
+        async with self.pool.lend() as connection:
+            return int(await connection.fetchval(ONE_STATEMENT, commits_max) or 0)
+
+    stack.enter_context(patch.object(PostgresEngine, "number_commits", at_once))
+
+
+def sequencers_wait_for_older_transactions(stack: ExitStack) -> None:
+    """Nothing is numbered that is younger than a transaction still open, as with a cursor below the oldest one."""
+    guarded = (
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_stat_activity WHERE backend_xid IS NOT NULL UNION ALL "
+        "SELECT 1 FROM pg_prepared_xacts) THEN 0 ELSE duly.number_commits($1) END"
+    )
+    stack.enter_context(patch.object(engine, "NUMBER_COMMITS", guarded))
+
+
+def old_transactions_are_not_named(stack: ExitStack) -> None:
+    """Nobody says who keeps a transaction open."""
+
+    async def look(self: OldTransactionWatch) -> None:
+        pass
+
+    stack.enter_context(patch.object(OldTransactionWatch, "look", look))
 
 
 # R27.
@@ -133,6 +270,59 @@ def intents_are_written_outside_of_the_transaction(stack: ExitStack) -> None:
         intend(self, intent)
 
     stack.enter_context(patch.object(UnitOfWork, "intend", at_once))
+
+
+def blocks_take_back_the_database_only(stack: ExitStack) -> None:
+    """What was requested in a block of a savepoint stays requested when the block is taken back."""
+    make = Savepoints.__init__
+    stack.enter_context(patch.object(Savepoints, "__init__", lambda self, in_hand, *buffers: make(self, in_hand)))
+
+
+# R30.
+
+
+def shadows_take_their_place_too_early(stack: ExitStack) -> None:
+    """A shadow is read as soon as its first batch is in it."""
+
+    async def first_batch(self: rebuild.Rebuilder, at: Generation) -> Generation:
+        page = await self._projector.read(at.position)
+        return replace(at, position=await self._projector.project(at, page)) if page.events else at
+
+    async def as_it_is(self: Any, transaction: Any, shadow: Generation, live: Generation) -> Generation:
+        return shadow
+
+    stack.enter_context(patch.object(rebuild.Rebuilder, "_catch_up", first_batch))
+    stack.enter_context(patch.object(rebuild.Rebuilder, "_finish", as_it_is))
+
+
+def checkpoints_move_in_another_transaction(stack: ExitStack) -> None:
+    """Rows are committed first, and the checkpoint afterwards."""
+    for store in (SqliteStore, PostgresStore):
+        project = store.project
+
+        async def in_two(self: Any, advance: Advance, statements: Any, documents: Any, project: Any = project) -> bool:
+            stays = replace(advance, ends=advance.begins)
+            if not await project(self, stays, statements, documents):
+                return False
+            failpoints.hit("rebuild.after_batch")
+            return bool(await project(self, advance, [], []))
+
+        stack.enter_context(patch.object(store, "project", in_two))
+
+
+def replaced_checkpoints_still_move(stack: ExitStack) -> None:
+    """What a rebuild has replaced keeps its checkpoint: whoever was at it goes on, into the new tables."""
+    _without(stack, rebuild_scripts, "REPLACE", ", position = :replaced")
+    stack.enter_context(patch.object(Generation, "is_old", property(lambda self: False)))
+
+
+def writers_are_not_locked_out(stack: ExitStack) -> None:
+    """An in-transaction read model is exchanged while commands write it."""
+
+    async def nothing(self: Any, name: str) -> None:
+        pass
+
+    stack.enter_context(patch.object(PostgresTransaction, "lock_projection", nothing))
 
 
 # R31.
@@ -185,6 +375,16 @@ def a_where_without_its_tenant(stack: ExitStack) -> None:
     _without(stack, view_scripts, "SELECT_EFFECT", " AND e.tenant = :tenant")
 
 
+def connections_come_back_as_they_are(stack: ExitStack) -> None:
+    """A connection whose user was cancelled is lent again as it is, in the middle of its transaction."""
+
+    def as_it_is(self: ConnectionPool, connection: Connection, *, is_idle: bool) -> None:
+        self._idle.append(connection)
+        self._free.release()
+
+    stack.enter_context(patch.object(ConnectionPool, "give_back", as_it_is))
+
+
 def addresses_are_not_checked(stack: ExitStack) -> None:
     """What a name leads to is connected to."""
     stack.enter_context(patch.object(NetworkPolicy, "refusal_of_address", lambda self, text, **rest: None))
@@ -203,6 +403,24 @@ def reasons_quote_the_body(stack: ExitStack) -> None:
     stack.enter_context(patch.object(JsonHttpGateway, "_outcome", quoting))
 
 
+# R36.
+
+
+def personal_parts_are_not_read(stack: ExitStack) -> None:
+    """What lies beside a stored message is forgotten when it is read."""
+    decode = Codec.decode
+    stack.enter_context(
+        patch.object(Codec, "decode", lambda self, body, personal=None: decode(self, body, None)),
+    )
+
+
+def older_versions_are_read_as_they_are(stack: ExitStack) -> None:
+    """Upcasters are not asked."""
+    stack.enter_context(
+        patch.object(catalog, "upcast_message", lambda first, types, described: ((first.type, dict(first.fields)),))
+    )
+
+
 BUGS: Final[Mapping[str, Bug]] = {
     bug.__name__: bug
     for bug in (
@@ -210,15 +428,29 @@ BUGS: Final[Mapping[str, Bug]] = {
         attempts_are_written_after_the_call,
         possible_duplicates_are_not_marked,
         stale_outcomes_are_written,
+        times_are_the_workers_own,
+        readers_follow_commit_ids,
+        sequencers_look_only_ahead,
+        sequencers_are_one_statement,
+        sequencers_wait_for_older_transactions,
+        old_transactions_are_not_named,
         breakers_never_open,
         intents_are_written_outside_of_the_transaction,
+        blocks_take_back_the_database_only,
+        shadows_take_their_place_too_early,
+        checkpoints_move_in_another_transaction,
+        replaced_checkpoints_still_move,
+        writers_are_not_locked_out,
         unknown_is_tried_again,
         keys_live_for_ever,
         unknown_says_nothing,
         signatures_are_not_compared,
         deliveries_move_backwards,
         a_where_without_its_tenant,
+        connections_come_back_as_they_are,
         addresses_are_not_checked,
         reasons_quote_the_body,
+        personal_parts_are_not_read,
+        older_versions_are_read_as_they_are,
     )
 }

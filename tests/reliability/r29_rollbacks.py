@@ -1,4 +1,4 @@
-"""R29: effects were requested, and the transaction did not commit: by every way in which one does not."""
+"""R29: effects were requested, and the transaction did not commit, or only what was around a block of a savepoint."""
 
 from __future__ import annotations
 
@@ -54,7 +54,14 @@ WAYS: Final[Mapping[str, type[BaseException]]] = {
     "a unique value is taken": UniqueViolation,
     "a statement of its own fails": UserSqlError,
     "it is cancelled": asyncio.CancelledError,
+    "a block is taken back, then the handler raises": RuleBroken,
 }
+BLOCKS: Final[Mapping[str, type[BaseException]]] = {
+    "a block raises, the rest is committed": RuleBroken,
+    "a statement fails in a block, the rest is committed": UserSqlError,
+}
+"""Ways in which only what was done inside of a block is taken back."""
+INSIDE: Final = "-inside"
 COMMITTED_EVERY: Final = 20
 """One command in so many commits, so that it is seen that effects do go out."""
 
@@ -98,6 +105,11 @@ async def ask(command: Ask, desks: Repository[Desk], effects: Effects, sql: Sql)
             desks.add(Desk(id=command.number, name="reception"))
         case "a statement of its own fails":
             await sql.execute("INSERT INTO nowhere (nothing) VALUES (1)")
+        case "a block is taken back, then the handler raises":
+            await _take_a_block_back(command, RuleBroken, desks, effects, sql)
+            raise RuleBroken("never mind")
+        case way if way in BLOCKS:
+            await _take_a_block_back(command, BLOCKS[way], desks, effects, sql)
         case "it is cancelled":
             _asking[command.number].set()
             await asyncio.Event().wait()
@@ -112,6 +124,23 @@ async def write_again(event: Asked, effects: Effects) -> None:
     effects.request(Letter(to=event.number), reference=f"{event.number}-again")
     if event.way == "a later handler in the cascade raises":
         raise RuleBroken("never mind")
+
+
+async def _take_a_block_back(
+    command: Ask, kind: type[BaseException], desks: Repository[Desk], effects: Effects, sql: Sql
+) -> None:
+    """Request a letter in a block, and one in the cascade of an event that is recorded there; neither may be sent."""
+    number = f"{command.number}{INSIDE}"
+    with suppress(kind):
+        async with sql.savepoint():
+            effects.request(Letter(to=number), reference=number)
+            desk = Desk(id=number, name=number)
+            desk.record(Asked(number=number, way=command.way))
+            desks.add(desk)
+            await sql.fetch_value("SELECT 1")  # with the desk written into the transaction
+            if kind is UserSqlError:
+                await sql.execute("INSERT INTO nowhere (nothing) VALUES (1)")
+            raise RuleBroken("never mind")
 
 
 async def _visit_from_elsewhere(desk_id: str) -> None:
@@ -141,8 +170,9 @@ async def rollbacks(run: Run) -> Told:
         await app.migrate()
     _stores["elsewhere"] = store
     done: Counter[str] = Counter()
-    ways = lots.choices([*WAYS], [SLOW if way == NEVER_RESOLVED else 1 for way in WAYS], k=run.counts["rollbacks"])
-    ways[: len(WAYS)] = [*WAYS]
+    known = (*WAYS, *BLOCKS)
+    ways = lots.choices(known, [SLOW if way == NEVER_RESOLVED else 1 for way in known], k=run.counts["rollbacks"])
+    ways[: len(known)] = known
     queue = list(enumerate(ways))
     async with app:
         for number in ("reception", *(f"hot-{place}" for place in range(HOT))):
@@ -163,9 +193,11 @@ async def rollbacks(run: Run) -> Told:
     found = nothing_is_sent_from_a_rollback(history, rows)
     phantoms = [e for e in rows.effects if e.reference.removesuffix("-again") in refused]
     sent = sum(entry.about in refused for entry in history.of("called"))
-    if len(rows.effects) != 2 * committed + len(phantoms) or any(e.state != "accepted" for e in rows.effects):
-        found.append(f"{committed} commits asked for {2 * committed} letters; the ledger has {len(rows.effects)}")
-    if committing := [way for way in done if way not in WAYS]:
+    around = sum(done[way] for way in BLOCKS)
+    letters = 2 * committed + around
+    if len(rows.effects) != letters + len(phantoms) or any(e.state != "accepted" for e in rows.effects):
+        found.append(f"{committed + around} commits asked for {letters} letters; the ledger has {len(rows.effects)}")
+    if committing := [way for way in done if way not in known]:
         found.append(f"not every rollback was one: {committing}")
     killed, said = await _killed_before_the_commit(run)
     return Told(
@@ -175,6 +207,7 @@ async def rollbacks(run: Run) -> Told:
             "ways": str(len(done) + (1 if killed else 0)),
             "sent": str(sent),
             "effect rows": str(len(phantoms)),
+            "of them blocks of savepoints, with a letter around each that was sent": str(around),
             "commits between, with their letters": str(committed),
         },
         violations=(*found, *said),
@@ -191,7 +224,10 @@ async def _roll_back(app: Duly, history: Any, number: str, way: str) -> str:
         task.cancel()
     try:
         await task
-    except WAYS[way]:
+        if way in BLOCKS:
+            history.add("refused", f"{number}{INSIDE}", way)
+            return way
+    except WAYS.get(way, ()):
         history.add("refused", number, way)
         return way
     except Exception as error:
@@ -240,5 +276,5 @@ R29: Final = Scenario(
     scene=rollbacks,
     tier_1={"rollbacks": 200, "kills": 1},
     tier_2={"rollbacks": 10_000, "kills": 20},
-    bugs=("intents_are_written_outside_of_the_transaction",),
+    bugs=("intents_are_written_outside_of_the_transaction", "blocks_take_back_the_database_only"),
 )

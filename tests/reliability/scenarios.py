@@ -7,13 +7,17 @@ from typing import Final
 
 from tests.reliability.r02_failpoints import R02
 from tests.reliability.r05_stopped_worker import R05
+from tests.reliability.r09_commit_order import R09
+from tests.reliability.r10_open_transactions import R10
+from tests.reliability.r20_clocks import R20
 from tests.reliability.r27_outage import R27
 from tests.reliability.r29_rollbacks import R29
+from tests.reliability.r30_rebuilds import R30
 from tests.reliability.r31_lost_answers import R31
 from tests.reliability.scenario import Scenario
 from tests.reliability.wired import WIRED
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (R02, R05, R27, R29, R31, *WIRED)
+SCENARIOS: Final[tuple[Scenario, ...]] = (R02, R05, R09, R10, R20, R27, R29, *R30, R31, *WIRED)
 
 _LATER: Final = "its scenario is not built yet"
 NOT_RUN: Final[Mapping[str, str]] = {
@@ -23,8 +27,6 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "R06": _LATER,
     "R07": _LATER,
     "R08": f"{_LATER}; the pool refuses a forked process in tests/contract",
-    "R09": f"{_LATER}; smallest form: tests/contract/test_postgres_concurrency.py",
-    "R10": _LATER,
     "R11": _LATER,
     "R12": f"{_LATER}; smallest form: tests/contract/test_postgres_failures.py",
     "R13": _LATER,
@@ -34,7 +36,6 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "R17": f"{_LATER}; needs PgBouncer",
     "R18": f"{_LATER}; smallest form: tests/contract/test_postgres_concurrency.py",
     "R19": _LATER,
-    "R20": f"{_LATER}; SQLite has no clock of a server",
     "R21": _LATER,
     "R22": "there is one version of the schema",
     "R23": _LATER,
@@ -42,11 +43,9 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "R25": _LATER,
     "R26": "poison that kills the process is not counted yet (docs/guarantees.md)",
     "R28": _LATER,
-    "R30": "there are no projections yet",
     "R33": "there is no broker yet",
     "R34": _LATER,
     "R35": "nothing was released",
-    "R36": "nothing was released",
     "R37": "there are no schedules yet",
     "R38": "a soak is run by hand",
     **{f"S{number:02}": _LATER for number in (*range(1, 8), *range(12, 18))},

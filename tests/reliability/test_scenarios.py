@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from random import SystemRandom
+from typing import Final
 
 import pytest
 
 from tests.reliability.play import play
-from tests.reliability.scenario import STORES, Scenario
+from tests.reliability.scenario import Scenario
 from tests.reliability.scenarios import SCENARIOS
 
+PLAYED: Final = [(one, store) for one in SCENARIOS if not one.only_tier_2 for store in one.stores]
 
-@pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("scenario", [one for one in SCENARIOS if not one.only_tier_2], ids=lambda one: one.id)
+
+@pytest.mark.parametrize(("scenario", "store"), PLAYED, ids=[f"{one.id}-{store}" for one, store in PLAYED])
 async def test_a_scenario_holds_with_the_smallest_counts(
     scenario: Scenario, store: str, request: pytest.FixtureRequest
 ) -> None:

@@ -203,6 +203,18 @@ def test_two_modules_or_handlers_cannot_share_a_name() -> None:
     assert "the stored name 'shop.hears_event'" in mistakes_of(module)
 
 
+def test_an_aggregate_keeps_its_stored_name() -> None:
+    class Purchase(Aggregate, formerly=("Order",)):  # type: ignore[call-arg]
+        pass
+
+    async def buys(command: Go, purchases: Repository[Purchase]) -> None: ...
+
+    buys.__annotations__["purchases"] = Repository[Purchase]
+    module = Module("shop")
+    module.command(buys)
+    assert "Keep it: class Purchase(Aggregate, name='Order')" in mistakes_of(module)
+
+
 def test_an_upcaster_needs_the_next_version_in_the_class_statement() -> None:
     module = Module("shop")
     module.upcasts(Went, from_version=1)(lambda fields: fields)

@@ -14,8 +14,10 @@ class Customer(Aggregate):
     phone: Personal[PhoneNumber]
 
     @classmethod
-    def register(cls, customer_id: str, *, name: str, email: str, phone: str) -> Self:
+    def register(cls, customer_id: str, *, name: str, email: str, phone: str, may_greet: bool = False) -> Self:
         """A new customer."""
         customer = cls(id=customer_id, name=name, email=email, phone=phone)
-        customer.record(CustomerRegistered(customer_id=customer_id, name=name, email=email, phone=phone))
+        customer.record(
+            CustomerRegistered(customer_id=customer_id, name=name, email=email, phone=phone, may_greet=may_greet)
+        )
         return customer

@@ -24,13 +24,23 @@ customers = Module("customers", messages=[CustomerRegistered], tables=[NEWSLETTE
 @customers.command
 async def register_customer(command: RegisterCustomer, customers: Repository[Customer]) -> None:
     """A second customer with the same address is refused: the field is `Unique`."""
-    customers.add(Customer.register(command.customer_id, name=command.name, email=command.email, phone=command.phone))
+    customers.add(
+        Customer.register(
+            command.customer_id,
+            name=command.name,
+            email=command.email,
+            phone=command.phone,
+            may_greet=command.may_greet,
+        )
+    )
 
 
 @customers.publishes
 def customer_registered(event: CustomerRegistered) -> CustomerRegisteredPublic:
     """What others may know of it after the commit."""
-    return CustomerRegisteredPublic(customer_id=event.customer_id, name=event.name, phone=event.phone)
+    return CustomerRegisteredPublic(
+        customer_id=event.customer_id, name=event.name, phone=event.phone, may_greet=event.may_greet
+    )
 
 
 @customers.command

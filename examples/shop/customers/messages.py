@@ -10,6 +10,8 @@ class RegisterCustomer(Command, subject="customer_id"):
     name: Personal[str]
     email: Personal[EmailAddress]
     phone: Personal[PhoneNumber]
+    may_greet: bool = False
+    """Whether they agree to be welcomed by a text message."""
 
 
 class CustomerRegistered(DomainEvent, subject="customer_id"):
@@ -19,6 +21,7 @@ class CustomerRegistered(DomainEvent, subject="customer_id"):
     name: Personal[str]
     email: Personal[EmailAddress]
     phone: Personal[PhoneNumber]
+    may_greet: bool = False
 
 
 class CustomerRegisteredPublic(PublicEvent, subject="customer_id"):
@@ -27,6 +30,7 @@ class CustomerRegisteredPublic(PublicEvent, subject="customer_id"):
     customer_id: str
     name: Personal[str]
     phone: Personal[PhoneNumber]
+    may_greet: bool = False
 
 
 class WishForNewsletter(Command):

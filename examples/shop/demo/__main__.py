@@ -50,7 +50,7 @@ async def run(store: str, world: Sandbox, orders: int, telling: Telling, logs: P
     ):
         world.set_settings(Settings(webhook_url=f"{receiver.url}/billing"))
         with Workers(store, world.directory, receiver.url, logs) as workers, telling.live():
-            stage = Stage(app, second_app, world=world, workers=workers, telling=telling, facts=facts)
+            stage = Stage(app, second_app, store=store, world=world, workers=workers, telling=telling, facts=facts)
             await play(stage, plan)
         return judge(plan, facts, store=store.partition(":")[0], seconds=time.monotonic() - begun)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from duly import EffectView
-from examples.shop.ordering.messages import Money
+from duly import DryRun, EffectView, RecordedEvent
+from examples.shop.ordering.messages import ListedOrder, Money, PurchaseSummary
 from examples.shop.sandbox.record import Accepted, Channel, Receipt
 
 
@@ -63,6 +63,67 @@ class Outage:
     """Effects that waited and had never been tried, of those who had ordered meanwhile."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """What providers and ledgers know of the past, at one moment."""
+
+    requests: Mapping[Channel, int]
+    """How often each provider was asked."""
+    effects: int
+    attempts: int
+    """Of those effects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilding:
+    """What was seen while read models were rebuilt and a subscriber's past was tried."""
+
+    rebuilt: Sequence[str]
+    """The read models that people see another generation of."""
+    orders_meanwhile: int
+    shown_at_once: int
+    """Orders that were among their customer's purchases right after their commit."""
+    looks: int
+    """How often somebody read an order list."""
+    errors: int
+    steps_back: int
+    """Orders that such a look did not find any more, or in an earlier state."""
+    calls_before: Calls
+    calls_after: Calls
+    dry_runs: Sequence[DryRun]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the process of one newcomer has heard, in its order."""
+
+    names: tuple[str, ...]
+    message_ids: tuple[str, ...]
+    is_ended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What was seen of welcomes that wait."""
+
+    welcomed_early: int
+    """Welcomes that were requested when each newcomer had only registered, or only ordered."""
+    told_again: int
+    """Messages that the process was told a second time."""
+    gave_up: int
+    """Timeouts that came, when the time had passed."""
+    heard: Mapping[str, Heard]
+    """By customer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardOrder:
+    """What became of an order that was to be paid by card."""
+
+    order_state: str
+    owed: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Facts:
     """Everything that was seen."""
@@ -73,6 +134,16 @@ class Facts:
     kill: Kill | None = None
     cascade: Cascade | None = None
     outage: Outage | None = None
+    waits: Waits | None = None
+    cards: dict[str, CardOrder] = field(default_factory=dict)
+    """By customer."""
+    rebuilding: Rebuilding | None = None
+    events: Sequence[RecordedEvent] = ()
+    """The events of all orders, from the first one on, as they stand in the log."""
+    listed: dict[str, Sequence[ListedOrder]] = field(default_factory=dict)
+    """Each tenant's order list in the end."""
+    purchases: dict[str, PurchaseSummary] = field(default_factory=dict)
+    """What each customer is shown of what they have ordered."""
     error_without_reason: str = ""
     """What a person got who would not say why."""
     samples: int = 0

@@ -141,7 +141,7 @@ def _points(checks: Sequence[Check]) -> Table:
         is_new = check.point != previous
         if is_new and previous:
             table.add_section()
-        mark = {True: "[green]✓", False: "[bold red]✗", None: "[yellow]not yet"}[check.holds]
+        mark = "[green]✓" if check.holds else "[bold red]✗"
         table.add_row(str(check.point) if is_new else "", check.what, Text(check.expected), Text(check.seen), mark)
         previous = check.point
     return table
@@ -151,7 +151,7 @@ def _verdict(outcome: Outcome) -> str:
     counted = Counter(check.holds for check in outcome.checks)
     colour, word = ("green", "As promised") if outcome.is_as_promised else ("bold red", "NOT as promised")
     return (
-        f"[{colour}]{word}[/]: {counted[True]} hold, {counted[False]} do not, {counted[None]} not yet; "
+        f"[{colour}]{word}[/]: {counted[True]} hold, {counted[False]} do not; "
         f"{len(outcome.comparison.differences)} differences; "
         f"{outcome.orders} orders on {outcome.store} in {outcome.seconds} s"
     )

@@ -43,16 +43,34 @@ class Stage:
     """What every step of the story works with."""
 
     def __init__(
-        self, app: Duly, second_app: Duly, *, world: Sandbox, workers: Workers, telling: Telling, facts: Facts
+        self,
+        app: Duly,
+        second_app: Duly,
+        *,
+        store: str,
+        world: Sandbox,
+        workers: Workers,
+        telling: Telling,
+        facts: Facts,
     ) -> None:
         self.app = app
         self.second_app = second_app
+        self.store = store
         self.world = world
         self.workers = workers
         self.telling = telling
         self.facts = facts
 
     # Doing.
+
+    def arrange(self, orders: Sequence[Order]) -> None:
+        """Have the providers behave to the people of some orders as it is planned."""
+        for order in orders:
+            recipient = order.person.recipient
+            for channel, how in order.trouble.behaviours.items():
+                self.world.set_behaviour(channel, recipient(channel), how.name, times=how.times, seconds=how.seconds)
+            for channel, report in order.trouble.reports.items():
+                self.world.set_receipts(channel, recipient(channel), report.mood, result=report.result)
 
     async def place(self, orders: Sequence[Order], step: Step) -> None:
         """Place orders, several at once."""
@@ -73,13 +91,17 @@ class Stage:
             return type(error).__name__
         return NO_ERROR
 
-    async def until_quiet(self, step: Step) -> None:
-        """Wait until everything promised is done, and look at it meanwhile. Raises `WorkerDied`, `NotQuiet`."""
+    async def until_quiet(self, step: Step | None = None) -> None:
+        """Wait until everything promised is done, and look at it meanwhile. Raises `WorkerDied`, `NotQuiet`.
+
+        The *step*, if there is one, shows how many effects are settled.
+        """
         async with alongside(self.app.until_quiet(time_max=QUIET_TIME_MAX)) as quiet:
             while not quiet.done():
                 self.workers.check()
                 effects = await self.sample()
-                step.show(sum(effect.state in SETTLED for effect in effects), len(effects))
+                if step is not None:
+                    step.show(sum(effect.state in SETTLED for effect in effects), len(effects))
                 await asyncio.wait([quiet], timeout=SAMPLE_SECONDS)
 
     # Looking.

@@ -8,9 +8,11 @@ from examples.shop.customers.messages import CountNewsletterWishes, WishForNewsl
 from examples.shop.demo.aftermath import hear_every_receipt, outlast_an_outage, settle_in_person
 from examples.shop.demo.facts import Cascade, Clicks, Kill, Newsletter, Refusal
 from examples.shop.demo.plan import TENANTS, WORKERS, Plan
+from examples.shop.demo.rebuilding import look_at_read_models, rebuild
 from examples.shop.demo.stage import NO_ERROR, SETTLED, Stage, alongside
 from examples.shop.demo.telling import Step
 from examples.shop.demo.troubles import FOUND, LOOKED_UP, NOT_FOUND
+from examples.shop.demo.waiting import look_at_cards, pay_by_card, welcome
 from examples.shop.demo.workers import WorkerProcess
 from examples.shop.ordering.messages import CancelOrder, CountOrders, ShipOrder
 from examples.shop.payments.messages import CloseAccount, ReadAccount, ReadPayment
@@ -31,28 +33,37 @@ async def play(stage: Stage, plan: Plan) -> None:
     """Everything, from the first customer to the last look. What was seen is in the stage's `facts`."""
     step_of = stage.telling.step
     settled, looked_up = len(plan.in_trouble(FOUND, NOT_FOUND)), len(plan.in_trouble(*LOOKED_UP))
-    with step_of("Customers register, workers start", len(plan.people)) as step:
+    with step_of("Customers register, workers start", len(plan.customers)) as step:
         async with alongside(_start_workers(stage)) as workers:
             await _register(stage, plan, step)
-    with step_of("Commands break rules, and everything is rolled back", 5 + len(TENANTS)) as step:
+    with step_of("Commands break rules: all is rolled back", 5 + len(TENANTS)) as step:
         await _break_rules(stage, plan, step)
     with step_of("One order is clicked again and again", CLICKS + 1) as step:
         await _click(stage, plan, step)
-    with step_of("Providers refuse, are busy, drop the answer, keep silent", len(plan.troubled) - looked_up) as step:
+    with step_of("Providers refuse, keep silent, drop the answer", len(plan.troubled) - looked_up) as step:
         await _meet_trouble(stage, plan, step)
     with step_of("… until every promise is kept") as step:
         await stage.until_quiet(step)
     with step_of("A person settles what stays unknown", settled) as step:
         await settle_in_person(stage, plan, step)
-    with step_of("Two providers are away for everybody, and come back", len(plan.outage) + len(plan.held)) as step:
+    with step_of("Two providers are away, and come back", len(plan.outage) + len(plan.held)) as step:
         await outlast_an_outage(stage, plan, step)
     with step_of("… until every promise is kept") as step:
         await stage.until_quiet(step)
+    with step_of("Cards are charged, or refused", len(plan.by_card)) as step:
+        await pay_by_card(stage, plan, step)
+    newcomers = sum(len(one.people) + len(one.orders) for one in plan.newcomers)
+    with step_of("Welcomes wait for two events, or give up", newcomers) as step:
+        await welcome(stage, plan, step)
     pouring = looked_up + len(plan.usual) + len(plan.in_flight)
     with step_of("Orders pour in, and a worker is killed", pouring) as step:
         await _pour(stage, plan, workers.result()[0], step)
-    with step_of("… until every promise is kept, those of the killed worker too") as step:
+    with step_of("… until every promise is kept") as step:
         await stage.until_quiet(step)
+    with step_of("… and every receipt has come"):
+        await hear_every_receipt(stage)
+    with step_of("Read models are rebuilt, while orders come in", len(plan.meanwhile)) as step:
+        await rebuild(stage, plan, step)
     with step_of("… and every receipt has come"):
         await hear_every_receipt(stage)
     with step_of("Each tenant looks at its messages"):
@@ -64,7 +75,7 @@ async def _start_workers(stage: Stage) -> list[WorkerProcess]:
 
 
 async def _register(stage: Stage, plan: Plan, step: Step) -> None:
-    for person in plan.people:
+    for person in plan.customers:
         await stage.app.execute(person.registration, tenant=person.tenant, command_id=person.customer_id)
         step.advance()
 
@@ -116,17 +127,7 @@ async def _click(stage: Stage, plan: Plan, step: Step) -> None:
 
 async def _meet_trouble(stage: Stage, plan: Plan, step: Step) -> None:
     """Points 3, 6 and 9 to 12: what becomes of an effect depends on its provider; the ledger must tell it as it is."""
-    for order in (*plan.troubled, *plan.in_flight):
-        for channel, behaviour in order.trouble.behaviours.items():
-            stage.world.set_behaviour(
-                channel,
-                order.person.recipient(channel),
-                behaviour.name,
-                times=behaviour.times,
-                seconds=behaviour.seconds,
-            )
-        for channel, report in order.trouble.reports.items():
-            stage.world.set_receipts(channel, order.person.recipient(channel), report.mood, result=report.result)
+    stage.arrange([*plan.troubled, *plan.in_flight])
     await stage.place([order for order in plan.troubled if order.trouble not in LOOKED_UP], step)
 
 
@@ -178,6 +179,8 @@ async def _look(stage: Stage, plan: Plan) -> None:
         except EffectNotFound as error:
             facts.foreign_answers[tenant] = type(error).__name__
         facts.parked += len(await stage.app.parked(tenant))
+    await look_at_read_models(stage, plan)
+    await look_at_cards(stage, plan)
     order = plan.cascade
     tenant = order.person.tenant
     payment = await stage.app.ask(ReadPayment(order_id=order.order_id), tenant=tenant)

@@ -47,7 +47,7 @@ class Trouble:
     reports: Mapping[Channel, Report] = field(default_factory=dict)
 
 
-def _trouble(
+def trouble(
     name: str,
     point: int,
     behaviours: Mapping[Channel, Behaviour],
@@ -67,8 +67,8 @@ def _trouble(
     )
 
 
-NONE = _trouble("none", 6, {}, {}, {})
-REFUSED = _trouble(
+NONE = trouble("none", 6, {}, {}, {})
+REFUSED = trouble(
     "refused by the provider",
     6,
     {"email": Behaviour(name="refuse"), "sms": Behaviour(name="refuse"), "billing": Behaviour(name="refuse")},
@@ -76,7 +76,7 @@ REFUSED = _trouble(
     {"email": ("failed", "failed", "failed"), "sms": ("failed",), "billing": ("failed",)},
     {"email": 0, "sms": 0, "billing": 0},
 )
-BUSY = _trouble(
+BUSY = trouble(
     "too busy at first, tried again",
     6,
     {
@@ -87,7 +87,7 @@ BUSY = _trouble(
     {},
     {},
 )
-ANSWER_LOST = _trouble(
+ANSWER_LOST = trouble(
     "taken, but the answer is dropped",
     3,
     {
@@ -99,7 +99,7 @@ ANSWER_LOST = _trouble(
     {},
     {"sms": Report(mood="none")},
 )
-SILENT = _trouble(
+SILENT = trouble(
     "not taken, and no answer at all",
     3,
     {
@@ -110,24 +110,24 @@ SILENT = _trouble(
     {"email": ("accepted", "unknown"), "sms": ("unknown",)},
     {"email": 1, "sms": 0},
 )
-BROKEN = _trouble(
+BROKEN = trouble(
     "SMS answered with 503",
     3,
     {"sms": Behaviour(name="unavailable", times=1)},
     {"sms": ("unknown",)},
     {"sms": 0},
 )
-IN_FLIGHT = _trouble("SMS in flight at the kill", 3, {"sms": Behaviour(name="hang")}, {"sms": ("unknown",)}, {"sms": 0})
+IN_FLIGHT = trouble("SMS in flight at the kill", 3, {"sms": Behaviour(name="hang")}, {"sms": ("unknown",)}, {"sms": 0})
 
 # Point 9: receipts.
-REPORTED = _trouble(
+REPORTED = trouble(
     "the answer is dropped, a receipt comes",
     9,
     {"sms": Behaviour(name="accept_and_drop", times=1)},
     {},
     {},
 )
-FORGED = _trouble(
+FORGED = trouble(
     "the answer is dropped, a forged receipt comes",
     9,
     {"sms": Behaviour(name="accept_and_drop", times=1)},
@@ -135,7 +135,7 @@ FORGED = _trouble(
     {},
     {"sms": Report(mood="forged"), "billing": Report(mood="forged")},
 )
-TAMPERED = _trouble(
+TAMPERED = trouble(
     "taken; a receipt is changed on its way, an event is old",
     9,
     {},
@@ -144,21 +144,21 @@ TAMPERED = _trouble(
     {"sms": Report(mood="tampered"), "billing": Report(mood="stale")},
 )
 # Point 10: keys and look-ups.
-GONE = _trouble(
+GONE = trouble(
     "invoiced, then the provider is gone: same key again",
     10,
     {"billing": Behaviour(name="accept_and_die", times=1, seconds=0.2)},
     {},
     {},
 )
-ALWAYS_500 = _trouble(
+ALWAYS_500 = trouble(
     "invoiced, but every answer is 500: looked up",
     10,
     {"billing": Behaviour(name="accept_and_fail")},
     {},
     {},
 )
-ALWAYS_503 = _trouble(
+ALWAYS_503 = trouble(
     "never invoiced, every answer is 503: looked up",
     10,
     {"billing": Behaviour(name="unavailable")},
@@ -166,14 +166,14 @@ ALWAYS_503 = _trouble(
     {"billing": 0},
 )
 # Point 11: a mail goes out instead of an SMS.
-NOT_TEXTED = _trouble(
+NOT_TEXTED = trouble(
     "SMS refused: a mail instead",
     11,
     {"sms": Behaviour(name="refuse")},
     {"email": WITH_A_MAIL_INSTEAD, "sms": ("failed",)},
     {"sms": 0},
 )
-UNDELIVERED = _trouble(
+UNDELIVERED = trouble(
     "SMS taken, not delivered: a mail instead",
     11,
     {},
@@ -182,7 +182,7 @@ UNDELIVERED = _trouble(
     {"sms": Report(result="undelivered")},
 )
 # Point 12: a person settles what nobody else can.
-FOUND = _trouble(
+FOUND = trouble(
     "taken, answer and receipts lost: a person finds it there",
     12,
     {"sms": Behaviour(name="accept_and_drop", times=1)},
@@ -190,7 +190,7 @@ FOUND = _trouble(
     {},
     {"sms": Report(mood="none")},
 )
-NOT_FOUND = _trouble(
+NOT_FOUND = trouble(
     "not taken, no answer: a person has it tried again",
     12,
     {"sms": Behaviour(name="unavailable", times=1)},

@@ -2,12 +2,21 @@
 
 Placing an order sets off a cascade within one transaction: the order is placed (here), a payment is created and the
 customer's account charged (in payments), and the order is confirmed (here again). Then everything is committed.
+
+An order that is paid by card takes several transactions, and a process that goes from one to the next: `card_order`.
 """
 
-from duly import Effects, Email, Module, Repository
+from decimal import Decimal
+
+from duly import Context, Effects, Email, Module, Reader, ReadModels, Repository
+from examples.shop.ordering.card_order import CardOrder
 from examples.shop.ordering.messages import (
     CancelOrder,
+    ConfirmOrder,
     CountOrders,
+    ListedOrder,
+    ListOrders,
+    Money,
     OrderCancelled,
     OrderConfirmed,
     OrderConfirmedPublic,
@@ -15,13 +24,23 @@ from examples.shop.ordering.messages import (
     OrderPlacedPublic,
     OrderSummary,
     PlaceOrder,
+    PurchaseSummary,
     ReadOrder,
+    ReadPurchases,
+    RefuseOrder,
     ShipOrder,
 )
 from examples.shop.ordering.order import Order
+from examples.shop.ordering.order_list import order_list
+from examples.shop.ordering.purchases import Purchases, purchases
 from examples.shop.payments.messages import AccountCharged
 
-ordering = Module("ordering", messages=[OrderPlaced, OrderCancelled])
+ordering = Module(
+    "ordering",
+    messages=[OrderPlaced, OrderCancelled],
+    processes=[CardOrder],
+    projections=[order_list, purchases],
+)
 
 
 @ordering.command
@@ -33,6 +52,7 @@ async def place_order(command: PlaceOrder, orders: Repository[Order]) -> str:
         email=command.email,
         phone=command.phone,
         lines=command.lines,
+        by_card=command.by_card,
     )
     orders.add(order)
     return order.number
@@ -46,8 +66,22 @@ async def confirm_order(event: AccountCharged, orders: Repository[Order]) -> Non
 
 
 @ordering.command
+async def confirm_card_order(command: ConfirmOrder, orders: Repository[Order]) -> None:
+    """The same as above, in a transaction of its own: the card was charged in another one."""
+    order = await orders.get(command.order_id)
+    order.confirm()
+
+
+@ordering.command
+async def refuse_order(command: RefuseOrder, orders: Repository[Order]) -> None:
+    """Nobody is told here: the process that sends this sees to it."""
+    order = await orders.get(command.order_id)
+    order.refuse()
+
+
+@ordering.command
 async def ship_order(command: ShipOrder, orders: Repository[Order]) -> None:
-    """A rule and a change; nobody is told."""
+    """A rule, a change, and an event that only the order list hears; nobody is told."""
     order = await orders.get(command.order_id)
     order.ship()
 
@@ -103,3 +137,29 @@ async def read_order(query: ReadOrder, orders: Repository[Order]) -> OrderSummar
 async def count_orders(query: CountOrders, orders: Repository[Order]) -> int:
     """Found by an `Index`."""
     return len(await orders.by(customer_id=query.customer_id))
+
+
+@ordering.query
+async def list_orders(query: ListOrders, reader: Reader, context: Context) -> list[ListedOrder]:
+    """From the table of the read model."""
+    rows = await reader.fetch_all(
+        "SELECT id, number, customer_id, cents, currency, state FROM order_line WHERE tenant = :tenant ORDER BY id",
+        tenant=context.tenant,
+    )
+    return [
+        ListedOrder(
+            order_id=str(row["id"]),
+            number=str(row["number"]),
+            customer_id=str(row["customer_id"]),
+            total=Money(amount=Decimal(str(row["cents"])) / 100, currency=str(row["currency"])),
+            state=str(row["state"]),
+        )
+        for row in rows
+    ]
+
+
+@ordering.query
+async def read_purchases(query: ReadPurchases, known: ReadModels[Purchases]) -> PurchaseSummary:
+    """From the document of the read model. Raises `ReadModelNotFound`."""
+    found = await known.get(query.customer_id)
+    return PurchaseSummary(orders=found.orders, total=found.total)

@@ -42,6 +42,8 @@ class PlaceOrder(Command[str], subject="customer_id"):
     email: Personal[EmailAddress]
     phone: Personal[PhoneNumber]
     lines: tuple[Line, ...]
+    by_card: bool = False
+    """Paid by card afterwards, and not at once from the customer's account."""
 
 
 class ShipOrder(Command):
@@ -56,6 +58,18 @@ class CancelOrder(Command):
     order_id: str
 
 
+class ConfirmOrder(Command):
+    """The card was charged."""
+
+    order_id: str
+
+
+class RefuseOrder(Command):
+    """The order is not paid for, and will not be."""
+
+    order_id: str
+
+
 class OrderPlaced(DomainEvent, subject="customer_id"):
     """An order was placed. Payments creates a payment for it in the same transaction."""
 
@@ -63,6 +77,18 @@ class OrderPlaced(DomainEvent, subject="customer_id"):
     number: str
     customer_id: str
     email: Personal[EmailAddress]
+    total: Money
+    by_card: bool = False
+
+
+class OrderAwaitsPayment(DomainEvent, subject="customer_id"):
+    """The order is placed, and confirmed when the card is charged."""
+
+    order_id: str
+    number: str
+    customer_id: str
+    email: Personal[EmailAddress]
+    phone: Personal[PhoneNumber]
     total: Money
 
 
@@ -75,6 +101,12 @@ class OrderConfirmed(DomainEvent, subject="customer_id"):
     email: Personal[EmailAddress]
     phone: Personal[PhoneNumber]
     total: Money
+
+
+class OrderShipped(DomainEvent):
+    """The order has left the house."""
+
+    order_id: str
 
 
 class OrderCancelled(DomainEvent):
@@ -120,5 +152,32 @@ class ReadOrder(Query[OrderSummary]):
 
 class CountOrders(Query[int]):
     """How many orders a customer has."""
+
+    customer_id: str
+
+
+class ListedOrder(Value):
+    """One line of the order list."""
+
+    order_id: str
+    number: str
+    customer_id: str
+    total: Money
+    state: str
+
+
+class ListOrders(Query[list[ListedOrder]]):
+    """All orders of the tenant, as the order list shows them."""
+
+
+class PurchaseSummary(Value):
+    """What a customer has ordered so far."""
+
+    orders: int
+    total: Money
+
+
+class ReadPurchases(Query[PurchaseSummary]):
+    """Right after an order, it is among them."""
 
     customer_id: str

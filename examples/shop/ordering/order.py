@@ -5,7 +5,15 @@ from enum import Enum
 from typing import Self
 
 from duly import Aggregate, EmailAddress, Entity, Index, Personal, PhoneNumber, RuleBroken
-from examples.shop.ordering.messages import Line, Money, OrderCancelled, OrderConfirmed, OrderPlaced
+from examples.shop.ordering.messages import (
+    Line,
+    Money,
+    OrderAwaitsPayment,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderShipped,
+)
 
 
 class OrderState(Enum):
@@ -36,7 +44,9 @@ class Order(Aggregate):
     state: OrderState = OrderState.PLACED
 
     @classmethod
-    def place(cls, order_id: str, *, customer_id: str, email: str, phone: str, lines: Sequence[Line]) -> Self:
+    def place(
+        cls, order_id: str, *, customer_id: str, email: str, phone: str, lines: Sequence[Line], by_card: bool = False
+    ) -> Self:
         """A new order. Raises `RuleBroken`."""
         if not lines:
             raise RuleBroken("An order has at least one line.")
@@ -50,8 +60,26 @@ class Order(Aggregate):
             lines=[OrderLine(article=line.article, quantity=line.quantity, price=line.price) for line in lines],
         )
         order.record(
-            OrderPlaced(order_id=order_id, number=order.number, customer_id=customer_id, email=email, total=order.total)
+            OrderPlaced(
+                order_id=order_id,
+                number=order.number,
+                customer_id=customer_id,
+                email=email,
+                total=order.total,
+                by_card=by_card,
+            )
         )
+        if by_card:
+            order.record(
+                OrderAwaitsPayment(
+                    order_id=order_id,
+                    number=order.number,
+                    customer_id=customer_id,
+                    email=email,
+                    phone=phone,
+                    total=order.total,
+                )
+            )
         return order
 
     @property
@@ -66,7 +94,7 @@ class Order(Aggregate):
         return sum(others, first)
 
     def confirm(self) -> None:
-        """It is charged to the customer's account. Raises `RuleBroken` the second time."""
+        """It is paid for. Raises `RuleBroken` the second time."""
         if self.state is not OrderState.PLACED:
             raise RuleBroken(f"Order {self.number} is {self.state.value}: only a placed one is confirmed.")
         self.state = OrderState.CONFIRMED
@@ -81,6 +109,13 @@ class Order(Aggregate):
             )
         )
 
+    def refuse(self) -> None:
+        """It was not paid for. Raises `RuleBroken` unless it waits for that."""
+        if self.state is not OrderState.PLACED:
+            raise RuleBroken(f"Order {self.number} is {self.state.value}: only a placed one is refused.")
+        self.state = OrderState.CANCELLED
+        self.record(OrderCancelled(order_id=self.id))
+
     def ship(self) -> None:
         """Every line is packed, and the parcel has left. Raises `RuleBroken`."""
         if self.state is not OrderState.CONFIRMED:
@@ -88,6 +123,7 @@ class Order(Aggregate):
         for line in self.lines:
             line.is_packed = True
         self.state = OrderState.SHIPPED
+        self.record(OrderShipped(order_id=self.id))
 
     def cancel(self) -> None:
         """The customer does not want it any more. Raises `RuleBroken` once it has left."""

@@ -6,6 +6,9 @@ from examples.shop.ordering.messages import Money, OrderCancelled, OrderPlaced
 from examples.shop.payments.account import Account
 from examples.shop.payments.messages import (
     AccountCharged,
+    CardCharged,
+    CardChargedPublic,
+    ChargeCard,
     CloseAccount,
     PaymentCreated,
     PaymentCreatedPublic,
@@ -21,8 +24,9 @@ payments = Module("payments", messages=[AccountCharged])
 
 @payments.in_transaction
 async def open_account(event: CustomerRegistered, accounts: Repository[Account]) -> None:
-    """Every customer has an account."""
-    accounts.add(Account(id=event.customer_id))
+    """Every customer has an account; who has ordered as a guest has one already."""
+    if await accounts.find(event.customer_id) is None:
+        accounts.add(Account(id=event.customer_id))
 
 
 @payments.in_transaction
@@ -35,14 +39,20 @@ async def create_payment(event: OrderPlaced, payments: Repository[Payment]) -> N
             customer_id=event.customer_id,
             email=event.email,
             amount=event.total,
+            by_card=event.by_card,
         )
     )
 
 
 @payments.in_transaction
 async def charge_account(event: PaymentCreated, accounts: Repository[Account]) -> None:
-    """If the customer's credit does not suffice, there is no payment and no order either."""
-    account = await accounts.get(event.customer_id)
+    """If the customer's credit does not suffice, there is no payment and no order either. A guest gets an account."""
+    if event.by_card:
+        return
+    account = await accounts.find(event.customer_id)
+    if account is None:
+        account = Account(id=event.customer_id)
+        accounts.add(account)
     account.charge(event.order_id, event.amount)
 
 
@@ -61,6 +71,19 @@ async def credit_account(event: PaymentRefunded, accounts: Repository[Account]) 
 
 
 @payments.command
+async def charge_card(command: ChargeCard, payments: Repository[Payment]) -> None:
+    """What the bank refuses is refused: whoever sent the command hears of it."""
+    payment = await payments.get(command.order_id)
+    payment.charge_card()
+
+
+@payments.publishes
+def card_charged(event: CardCharged) -> CardChargedPublic:
+    """What others may know of it after the commit."""
+    return CardChargedPublic(order_id=event.order_id)
+
+
+@payments.command
 async def close_account(command: CloseAccount, accounts: Repository[Account]) -> None:
     """What is owed stays owed."""
     account = await accounts.get(command.customer_id)
@@ -76,6 +99,7 @@ def payment_created(event: PaymentCreated) -> PaymentCreatedPublic:
         customer_id=event.customer_id,
         email=event.email,
         amount=event.amount,
+        by_card=event.by_card,
     )
 
 

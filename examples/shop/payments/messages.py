@@ -10,6 +10,12 @@ class CloseAccount(Command):
     customer_id: str
 
 
+class ChargeCard(Command):
+    """The customer pays an order by card. Refused when the bank refuses."""
+
+    order_id: str
+
+
 class PaymentCreated(DomainEvent, subject="customer_id"):
     """There is a payment for an order."""
 
@@ -18,6 +24,13 @@ class PaymentCreated(DomainEvent, subject="customer_id"):
     customer_id: str
     email: Personal[EmailAddress]
     amount: Money
+    by_card: bool = False
+
+
+class CardCharged(DomainEvent):
+    """The bank has taken the price of an order from a card."""
+
+    order_id: str
 
 
 class AccountCharged(DomainEvent):
@@ -44,6 +57,13 @@ class PaymentCreatedPublic(PublicEvent, subject="customer_id"):
     customer_id: str
     email: Personal[EmailAddress]
     amount: Money
+    by_card: bool = False
+
+
+class CardChargedPublic(PublicEvent):
+    """An order was paid by card: what others may know of it after the commit."""
+
+    order_id: str
 
 
 class PaymentSummary(Value):

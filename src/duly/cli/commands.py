@@ -11,12 +11,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from duly.cli import archives, replays
 from duly.cli.effects import effects
+from duly.cli.processes import processes
+from duly.cli.projections import projections
 from duly.cli.target import guarded, is_url, load_application
 from duly.runtime.store_url import store_from_url
 
 app = typer.Typer(help="duly: one command has consequences, and they are duly done.", no_args_is_help=True)
 app.add_typer(effects, name="effects")
+app.add_typer(projections, name="projections")
+app.add_typer(processes, name="processes")
+replays.add_to(app)
+archives.add_to(app)
 console = Console()
 
 

@@ -81,7 +81,7 @@ async def _operate(order: Order) -> bool:
 async def _one(order: Order, hand: Operations, view: EffectView) -> None:
     shown = _shown(order)
     shown.print(effects_table([view], datetime.now(UTC), shown))
-    _confirm(order, _question(order, "this effect"))
+    confirm(_question(order, "this effect"), yes=order.yes)
     operated = await _verb(order, hand, view)()
     if order.as_json:
         _print_line(operated)
@@ -99,7 +99,7 @@ async def _many(order: Order, hand: Operations, ledger: TenantLedger, plan: Plan
     shown.print(effects_table(views, datetime.now(UTC), shown))
     if plan.count > SHOWN:
         shown.print(f"… and {plan.count - SHOWN:,} more", highlight=False)
-    _confirm(order, _question(order, effects_in_words(plan.count)))
+    confirm(_question(order, effects_in_words(plan.count)), yes=order.yes)
     with Progress(console=notes, transient=True, disable=not notes.is_terminal) as progress:
         task = progress.add_task(order.verb.value, total=plan.count)
 
@@ -143,9 +143,9 @@ def _question(order: Order, what: str) -> str:
     return f"Settle {what} as {order.verdict.value}{again}?"
 
 
-def _confirm(order: Order, question: str) -> None:
+def confirm(question: str, *, yes: bool) -> None:
     """Ask, unless told not to. Ends the program when the answer is no, or nobody is there to answer."""
-    if order.yes:
+    if yes:
         return
     try:
         is_wanted = typer.confirm(question, err=True)

@@ -9,18 +9,22 @@ from datetime import timedelta
 from enum import Enum
 from typing import Final, Protocol
 
+from duly.delivery.rejections import is_refusal, notice_of, rejection
 from duly.errors import (
+    AggregateExists,
     CascadeTooDeep,
     DulyError,
     InvalidInput,
+    InvalidMessage,
     StoreError,
     UniqueViolation,
     UnknownMessageType,
     UserSqlError,
 )
 from duly.failpoints import hit
+from duly.messages.message import Message
 from duly.ports.change import Conflict, Delivered, Done, Exists, Repeat, Taken, Verdict, Void
-from duly.ports.store import Committing, Due, OutboxStore
+from duly.ports.store import Committing, Due, Notice, OutboxStore
 from duly.states.outbox_row import Park, Wait, after_failure
 from duly.states.retry import RetrySchedule
 from duly.telemetry import log, span
@@ -110,15 +114,20 @@ class Delivery:
                     raise UniqueViolation(
                         type_name, field, value, f"{type_name}.{field} {value!r} belongs to another {type_name}."
                     )
+                case Exists(type=type_name, id=aggregate_id) if attempt:
+                    raise AggregateExists(
+                        f"{type_name}/{aggregate_id} exists already. Get it and change it, or use another id."
+                    )
                 case Conflict() | Exists() | Repeat():
                     continue
         raise _Retry(f"{handler.name} met a conflict {CONFLICT_RETRIES_MAX + 1} times in a row")
 
     async def _once(self, due: Due, handler: Handler, token: str) -> Verdict:
-        message = self._routes.catalog.decode(due.envelope)
+        messages = self._heard(due, handler)
+        calls = [(self._routes.called(handler, message), message) for message in messages]
         async with UnitOfWork(self._routes, self._store, due.envelope.tenant) as work:
             try:
-                await work.run(handler, message, due.envelope)
+                await work.run_each(calls, due.envelope)
                 hit("relay.before_commit")
                 verdict = await work.commit(
                     delivered=Delivered(due.row, due.bucket, token, due.subscriber, due.lane, due.attempts > 0)
@@ -129,7 +138,27 @@ class Delivery:
             self._on_commit(work.promised, work.intended)
         return verdict
 
+    def _heard(self, due: Due, handler: Handler) -> list[Message]:
+        """What a stored message is today, as far as *handler* hears it; of nothing, no call is made.
+
+        Raises `InvalidMessage` when the message never was, and cannot become, what *handler* hears now.
+        """
+        catalog = self._routes.catalog
+        messages = catalog.decode_all(due.envelope)
+        heard = [message for message in messages if handler.hears(type(message))]
+        hears = (handler.message_type, *handler.more_types)
+        if messages and not heard and due.envelope.name not in catalog.stored_names(hears):
+            raise InvalidMessage(
+                f"{handler.name} was promised a {due.envelope.name!r}, but hears {handler.message_type.__qualname__} "
+                "now. Give what hears the new type a name of its own, and keep the old handler until its promises are "
+                "kept."
+            )
+        return heard
+
     async def _failed(self, due: Due, handler: Handler, token: str, error: Exception) -> Fate:
+        notice = notice_of(self._routes, due, handler, error, _reason(error))
+        if notice is not None and is_refusal(error):
+            return await self._reject(due, token, notice, error)
         # Bad input stays bad, and a chain of causes as long, however often it is tried.
         permanent = isinstance(error, InvalidInput | CascadeTooDeep)
         decision = after_failure(due.attempts, permanent=permanent, retry=self._retry, fraction=random.random())
@@ -147,8 +176,18 @@ class Delivery:
             case Wait(attempts=attempts, wait=wait):
                 return await self._hold(due, token, attempts, wait, error)
             case Park(attempts=attempts):
-                parked = await self._store.park(due, token, attempts=attempts, reason=_reason(error))
+                parked = await self._store.park(due, token, attempts=attempts, reason=_reason(error), notice=notice)
                 return Fate.DONE if parked else Fate.LOST
+
+    async def _reject(self, due: Due, token: str, notice: Notice, error: Exception) -> Fate:
+        facts = {"message_name": due.envelope.name, "message_id": due.envelope.id, "error": type(error).__name__}
+        log(logging.INFO, "a command is refused, and its process hears of it", **facts)
+        match await self._store.commit(rejection(due, token, notice)):
+            case Done():
+                self._on_commit(True, False)
+                return Fate.DONE
+            case _:
+                return Fate.LOST
 
     async def _hold(self, due: Due, token: str, attempts: int, wait: timedelta, error: Exception) -> Fate:
         held = await self._store.hold(due, token, attempts=attempts, wait=wait, reason=_reason(error))

@@ -28,6 +28,8 @@ class Recorded(msgspec.Struct, frozen=True):
 
     place: int
     event: DomainEvent
+    number: int = 0
+    """Its number in the stream of an event-sourced aggregate, from 1; 0 of a document, whose version counts changes."""
 
 
 if TYPE_CHECKING:
@@ -36,9 +38,7 @@ if TYPE_CHECKING:
     class _Document:
         __duly__: ClassVar[AggregateFacts]
 
-        def __init_subclass__(
-            cls, *, name: str | None = None, version: int = 1, formerly: tuple[str, ...] = ()
-        ) -> None: ...
+        def __init_subclass__(cls, *, name: str | None = None, version: int = 1) -> None: ...
 
     @dataclass_transform(kw_only_default=True)
     class _Part:
@@ -86,8 +86,8 @@ else:
 class Aggregate(_Document):
     """Guards its rules and records events. Its fields are stored as one document; `id` is unique in its tenant.
 
-    Class keywords: ``name`` (stored name, the class name by default), ``version`` (of the fields, from 1),
-    ``formerly`` (earlier stored names).
+    Class keywords: ``name`` (stored name, the class name by default; it is part of its rows, and never changes),
+    ``version`` (of the fields, from 1).
     """
 
     id: str
@@ -104,6 +104,11 @@ class Entity(_Part):
 
 class Value(_FrozenPart):
     """A value object: frozen, equal by its fields."""
+
+
+def next_place() -> int:
+    """The place of the next event among all recorded ones."""
+    return next(_recording_order)
 
 
 def take_recorded(aggregate: Aggregate) -> list[Recorded]:

@@ -22,7 +22,7 @@ from duly.ports.gateway import Gateway
 from duly.ports.ledger import BreakerMove, Claim, Claimed, Ended, SendingStore, Turn, Turned
 from duly.states.attempt import Accepted, NotSent, Outcome
 from duly.states.effect import Dispatch, Standing, after_attempt
-from duly.telemetry import log, span
+from duly.telemetry import listens, log, span
 
 NOT_LIVE: Final = "not live"
 
@@ -57,6 +57,8 @@ class Sender:
         self._owner = owner
         self._on_promise = on_promise
         self._attachments = attachments
+        self._limit = gateway.call_timeout + settings.attempt_margin / 10
+        self._busy_seconds_max = settings.attempt_margin.total_seconds() / 2
         self._calls: set[asyncio.Task[None]] = set()
         self._not_begun: dict[str, Claimed] = {}
         self._ended: list[Ended] = []
@@ -171,9 +173,10 @@ class Sender:
             hit("sender.after_record")
         if turned.has_promised:
             self._on_promise()
+        attempt = self._traced if listens() else self._attempt
         for claimed in turned.claimed:
             self._not_begun[claimed.effect_id] = claimed
-            task = asyncio.create_task(self._attempt(claimed, begun), name=f"duly-call-{claimed.effect_id}")
+            task = asyncio.create_task(attempt(claimed, begun), name=f"duly-call-{claimed.effect_id}")
             self._calls.add(task)
             task.add_done_callback(self._call_ended)
 
@@ -199,18 +202,21 @@ class Sender:
 
     # The call.
 
-    async def _attempt(self, claimed: Claimed, begun: float) -> None:
-        del self._not_begun[claimed.effect_id]
+    async def _traced(self, claimed: Claimed, begun: float) -> None:
         facts = {"duly.tenant": claimed.tenant, "duly.effect_id": claimed.effect_id, "duly.gateway": claimed.gateway}
         with span(f"attempt {claimed.type}", facts, parent=claimed.trace):
-            outcome = await self._call(claimed, begun)
-            hit("sender.after_call")
-            self._ended.append(self._end(claimed, outcome))
-            at = timedelta(seconds=asyncio.get_running_loop().time())
-            moves = self._breakers.observe(claimed, outcome, at)
-            for move in moves[:1]:
-                self._tell_breaker(move)
-            self._breaker_moves += moves
+            await self._attempt(claimed, begun)
+
+    async def _attempt(self, claimed: Claimed, begun: float) -> None:
+        del self._not_begun[claimed.effect_id]
+        outcome = await self._call(claimed, begun)
+        hit("sender.after_call")
+        self._ended.append(self._end(claimed, outcome))
+        at = timedelta(seconds=asyncio.get_running_loop().time())
+        moves = self._breakers.observe(claimed, outcome, at)
+        for move in moves[:1]:
+            self._tell_breaker(move)
+        self._breaker_moves += moves
 
     def _tell_breaker(self, move: BreakerMove) -> None:
         if move.open_for is None:
@@ -220,18 +226,20 @@ class Sender:
             log(logging.ERROR, text, gateway=move.gateway, destination=move.destination)
 
     async def _call(self, claimed: Claimed, begun: float) -> Outcome:
-        margin = self._settings.attempt_margin
-        try:
-            files = await read_files(self._attachments, claimed)
-        except asyncio.CancelledError:
-            return never_started("the worker was stopped")
-        if isinstance(files, NotSent):
-            return files
+        files: tuple[bytes, ...] = ()
+        if claimed.prepared.attachments:
+            try:
+                read = await read_files(self._attachments, claimed)
+            except asyncio.CancelledError:
+                return never_started("the worker was stopped")
+            if isinstance(read, NotSent):
+                return read
+            files = read
         # What is left of the lease must be longer than the call may take, with time to write the outcome down.
-        if asyncio.get_running_loop().time() - begun > margin.total_seconds() / 2:
+        if asyncio.get_running_loop().time() - begun > self._busy_seconds_max:
             return never_started("the process was too busy")
         hit("sender.before_call")
-        return await call_gateway(self.gateway, claimed, files, self.gateway.call_timeout + margin / 10)
+        return await call_gateway(self.gateway, claimed, files, self._limit)
 
     def _end(self, claimed: Claimed, outcome: Outcome) -> Ended:
         standing = Standing(

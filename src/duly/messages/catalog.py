@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping
 
 import msgspec
 
-from duly.errors import UnknownMessageType
+from duly.errors import InvalidMessage, UnknownMessageType
 from duly.messages.codec import Codec
 from duly.messages.envelope import Envelope
 from duly.messages.message import Message
+from duly.messages.upcasting import (
+    JsonFields,
+    Splitter,
+    Upcasted,
+    Upcaster,
+    Upcasters,
+    type_names,
+    upcast_fields,
+    upcast_message,
+)
 
-JsonFields: TypeAlias = dict[str, Any]
-Upcaster: TypeAlias = Callable[[JsonFields], JsonFields]
-"""Takes the stored fields of one version, returns those of the next."""
+__all__ = ["Catalog", "JsonFields", "Upcaster", "upcast"]
 
 
 class Catalog:
     """All message types of an application, by class and by stored name."""
 
-    def __init__(self, types: Mapping[type[Message], Mapping[int, Upcaster]]) -> None:
+    def __init__(self, types: Mapping[type[Message], Upcasters]) -> None:
         """*types* maps each type to its upcasters by the version they start from."""
         self._codecs: dict[type[Message], Codec[Message]] = {}
         self._by_name: dict[str, type[Message]] = {}
-        self._upcasters: dict[type[Message], Mapping[int, Upcaster]] = {}
-        for cls, upcasters in types.items():
-            self._upcasters[cls] = upcasters
-            for name in (cls.__duly__.name, *cls.__duly__.formerly):
+        self._upcasters: dict[type[Message], Upcasters] = dict(types)
+        for upcasters in types.values():
+            for made in _made_by(upcasters):
+                self._upcasters.setdefault(made, {})
+        for cls in self._upcasters:
+            for name in type_names((cls,)):
                 self._by_name[name] = cls
 
     def codec(self, cls: type[Message]) -> Codec[Message]:
@@ -37,11 +46,12 @@ class Catalog:
             codec = self._codecs[cls] = Codec(cls, cls.__duly__.name)
         return codec
 
-    def decode(self, envelope: Envelope) -> Message:
-        """The message in an envelope, brought up to the present version.
+    def said(self) -> dict[str, type[Message]]:
+        """By stored name, the types of which something was encoded or decoded here, also those that nobody hears."""
+        return {cls.__duly__.name: cls for cls in self._codecs}
 
-        Raises `UnknownMessageType`, `InvalidMessage`.
-        """
+    def type_of(self, envelope: Envelope) -> type[Message]:
+        """The type that an envelope's name and version stand for. Raises `UnknownMessageType`."""
         cls = self._by_name.get(envelope.name)
         if cls is None:
             raise UnknownMessageType(
@@ -53,19 +63,54 @@ class Catalog:
                 f"The stored message {envelope.id} is version {envelope.version} of {envelope.name!r}; this code knows "
                 f"version {cls.__duly__.version}. Deploy the newer code."
             )
-        stored, present = envelope.version, cls.__duly__.version
-        if stored == present:
-            return self.codec(cls).decode(envelope.body, envelope.personal)
-        return self.codec(cls).decode_fields(
-            _upcast_fields(_joined(envelope.body, envelope.personal), stored, present, self._upcasters[cls])
+        return cls
+
+    def decode_all(self, envelope: Envelope) -> tuple[Message, ...]:
+        """What an envelope holds today: most often one message of its own type; or several, also of others; or none.
+
+        Raises `UnknownMessageType`, `InvalidMessage`, `UpcastFailed`.
+        """
+        cls = self.type_of(envelope)
+        if envelope.version == cls.__duly__.version:
+            return (self.codec(cls).decode(envelope.body, envelope.personal),)
+        stored = Upcasted(cls, _joined(envelope.body, envelope.personal), version=envelope.version)
+        made = upcast_message(stored, self._upcasters, f"the stored message {envelope.id}")
+        return tuple(self.codec(today).decode_fields(fields) for today, fields in made)
+
+    def decode(self, envelope: Envelope) -> Message:
+        """The message in an envelope, for who needs exactly one.
+
+        Raises as `decode_all` does, and `InvalidMessage` when it is none or several today.
+        """
+        messages = self.decode_all(envelope)
+        if len(messages) == 1:
+            return messages[0]
+        became = ", ".join(type(message).__qualname__ for message in messages) or "nothing"
+        raise InvalidMessage(
+            f"The stored message {envelope.id}, version {envelope.version} of {envelope.name!r}, is {len(messages)} "
+            f"messages today ({became}), where exactly one is needed. Read it with Catalog.decode_all."
         )
 
+    def stored_names(self, types: Collection[type[Message]]) -> frozenset[str]:
+        """Every stored name that may hold one of *types* today: their own, and those of types that may become them."""
+        wanted = set(types)
+        while more := {
+            cls
+            for cls, upcasters in self._upcasters.items()
+            if cls not in wanted and not wanted.isdisjoint(_made_by(upcasters))
+        }:
+            wanted |= more
+        return type_names(wanted)
 
-def upcast(body: str, stored: int, present: int, upcasters: Mapping[int, Upcaster]) -> str:
-    """*body* of version *stored* as one of version *present*; versions without an upcaster pass unchanged."""
+
+def upcast(body: str, stored: int, present: int, upcasters: Upcasters) -> str:
+    """The document *body* of version *stored* as one of version *present*, one to one.
+
+    Raises `UpcastFailed`, `InvalidMessage`.
+    """
     if stored == present:
         return body
-    return msgspec.json.encode(_upcast_fields(_joined(body, None), stored, present, upcasters)).decode()
+    return msgspec.json.encode(upcast_fields(_joined(body, None), stored, present, upcasters)).decode()
 
 
 def _joined(body: str, personal: str | None) -> JsonFields:
@@ -76,9 +121,6 @@ def _joined(body: str, personal: str | None) -> JsonFields:
     return fields
 
 
-def _upcast_fields(fields: JsonFields, stored: int, present: int, upcasters: Mapping[int, Upcaster]) -> JsonFields:
-    for version in range(stored, present):
-        step = upcasters.get(version)
-        if step is not None:
-            fields = step(fields)
-    return fields
+def _made_by(upcasters: Upcasters) -> set[type[Message]]:
+    """The types that upcasters have declared to make."""
+    return {cls for step in upcasters.values() if isinstance(step, Splitter) for cls in step.into}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -20,9 +21,11 @@ class Kind(Enum):
     COMMAND = "command"
     EVENT = "event"
     PUBLIC = "public"
+    TIMEOUT = "timeout"
+    """What a process has set for itself."""
 
 
-class Link(msgspec.Struct, frozen=True, array_like=True):
+class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One step of a chain of causes: a message, and the handler that raised it (empty for the first)."""
 
     kind: str
@@ -31,7 +34,7 @@ class Link(msgspec.Struct, frozen=True, array_like=True):
     handler: str = ""
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message with its origin. `chain` holds its causes from the first command on, without itself."""
 
     id: str
@@ -71,6 +74,7 @@ def encode_chain(chain: tuple[Link, ...]) -> str:
     return msgspec.json.encode(chain).decode()
 
 
+@lru_cache(maxsize=256)  # the messages of one commit, read one after another, have the same
 def decode_chain(text: str) -> tuple[Link, ...]:
     """The chain from its JSON text."""
     return _links.decode(text)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Final
-from uuid import UUID
 
 from duly.errors import InvalidCommandId, InvalidTenant
 
@@ -23,12 +22,10 @@ def derived_id(tenant: str, cause: str, *, handler: str, ordinal: int | str) -> 
     *ordinal* is a count from 0 or the caller's own key. The parts are length-prefixed, so none can imitate another.
     """
     kind = "k" if isinstance(ordinal, str) else "n"
-    digest = blake2b(digest_size=16, person=b"duly-id")
-    for part in (tenant, cause, handler, kind, str(ordinal)):
-        raw = part.encode()
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return str(UUID(bytes=digest.digest()))
+    raws = [part.encode() for part in (tenant, cause, handler, kind, str(ordinal))]
+    prefixed = b"".join([piece for raw in raws for piece in (len(raw).to_bytes(4, "big"), raw)])
+    text = blake2b(prefixed, digest_size=16, person=b"duly-id").hexdigest()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def digest_of(*parts: str | bytes) -> str:

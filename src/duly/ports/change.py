@@ -25,13 +25,44 @@ class InboxWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DocumentWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """An aggregate's new document. `expected` is the version it was loaded with, 0 for a new one; None body removes."""
+    """An aggregate's new document. `expected` is the version it was loaded with, 0 for a new one; None body removes.
+
+    Of an event-sourced aggregate it is the head of its stream, with an empty body: its version counts events.
+    """
 
     type: str
     id: str
     expected: int
     schema: int
     body: str | None
+    grows: int = 1
+    """By how much the version grows."""
+
+
+class SnapshotWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of an event-sourced aggregate after *version* events; it takes the place of an older one."""
+
+    type: str
+    id: str
+    version: int
+    schema: int
+    body: str
+
+
+class ProcessStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process heard, and what it decided; *number* counts from 1."""
+
+    process: str
+    id: str
+    number: int
+    message_id: str
+    kind: str
+    name: str
+    version: int
+    body: str
+    """Of the message that was heard, without its personal fields."""
+    decision: str
+    """JSON."""
 
 
 class VersionCheck(msgspec.Struct, frozen=True):
@@ -59,6 +90,18 @@ class Promise(msgspec.Struct, frozen=True):
     subscriber: int
     lane: str
     bucket: int
+    later: Later | None = None
+    """When it is to be delivered, if not at once."""
+
+
+class Later(msgspec.Struct, frozen=True, kw_only=True):
+    """A time to come, and what the promise may be cancelled by: unique in its tenant; the first one stands."""
+
+    id: str
+    at_ms: int | None = None
+    """Not before this time."""
+    after_ms: int = 0
+    """Without `at_ms`: not before so many milliseconds after the commit."""
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,10 +168,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     lanes_locked: tuple[str, ...] = ()
     """Lanes shared by several aggregates: commits are numbered under their locks, so that order is kept."""
     intents: tuple[Intent, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    """Ids of promises for later that are withdrawn; what is due already goes its way."""
+    snapshots: tuple[SnapshotWrite, ...] = ()
+    steps: tuple[ProcessStep, ...] = ()
 
 
-class Done(msgspec.Struct, frozen=True):
-    """It is committed (or, in an open transaction, written)."""
+class Done(msgspec.Struct, frozen=True, eq=False):
+    """It is committed (or, in an open transaction, written). As verdicts, all of them are equal."""
+
+    commit: int | None = None
+    """Its row in the log of commits; None when it said nothing."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Done)
+
+    def __hash__(self) -> int:
+        return hash(Done)
 
 
 class Repeat(msgspec.Struct, frozen=True):

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from duly.messages.envelope import Envelope
+from duly.ports.archive import ArchiveStore
 from duly.ports.change import Change, Repeat, Verdict
+from duly.ports.housekeeping import HousekeepingStore
+from duly.ports.later import LaterStore
 from duly.ports.ledger import LedgerStore
-
-SqlValue: TypeAlias = str | int | float | bool | bytes | Decimal | datetime | None
-SqlRow: TypeAlias = Mapping[str, object]
+from duly.ports.log import LogStore
+from duly.ports.processes import ProcessStore
+from duly.ports.projections import ProjectingTransaction, ProjectionStore, ReadModelReading
+from duly.ports.rebuild import RebuildingTransaction
+from duly.ports.replay import ReplayStore
+from duly.ports.user_sql import SqlRow as SqlRow
+from duly.ports.user_sql import SqlValue as SqlValue
 
 
 class StoredDocument(msgspec.Struct, frozen=True):
@@ -27,7 +33,34 @@ class StoredDocument(msgspec.Struct, frozen=True):
     body: str
 
 
-class Reading(Protocol):
+class StoredStream(msgspec.Struct, frozen=True):
+    """The events of an event-sourced aggregate as they were committed, from a snapshot on if there is one."""
+
+    id: str
+    version: int
+    """How many events it has."""
+    head: str
+    """What lies in the place of its document; not empty when it is a document."""
+    snapshot: StoredDocument | None
+    is_whole: bool
+    """Whether every event is there, from the first, or the first after the snapshot, to the last."""
+    kinds: Sequence[str]
+    """Of each event its stored name and the version of its fields, parted by a space."""
+    bodies: Sequence[str]
+    personal: Sequence[str]
+    """Of each event the personal fields, or nothing; or empty, when they were not asked for."""
+
+
+class StreamNeeds(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a stream is to be read."""
+
+    snapshots: range = range(0)
+    """Versions of the fields of snapshots that the code can read; without any, all events are read."""
+    personal: bool = True
+    """Whether events may have personal fields."""
+
+
+class Reading(ReadModelReading, Protocol):
     """Reads what was committed. Each call is a read of its own moment."""
 
     async def document(self, tenant: str, type_name: str, document_id: str) -> StoredDocument | None:
@@ -38,14 +71,23 @@ class Reading(Protocol):
     ) -> list[StoredDocument]:
         """The documents whose `Index` or `Unique` *field* has *value*, by id."""
 
+    async def stream(self, tenant: str, type_name: str, aggregate_id: str, needs: StreamNeeds) -> StoredStream | None:
+        """One event-sourced aggregate, or None; from its snapshot on, if that can be read."""
+
+    async def streams(self, tenant: str, type_name: str, ids: Sequence[str], needs: StreamNeeds) -> list[StoredStream]:
+        """Those of several event-sourced aggregates that there are, in no order."""
+
     async def inbox_row(self, tenant: str, command_id: str) -> Repeat | None:
         """What an earlier execution of this command left, or None."""
 
     async def select(self, statement: str, parameters: Mapping[str, SqlValue]) -> list[SqlRow]:
         """Rows of the user's own SELECT with ``:name`` parameters. Refuses to write."""
 
+    async def decisions_about(self, tenant: str, process: str, process_id: str, message_id: str) -> list[str]:
+        """What a process has decided about a message, as JSON: nothing, if it has not heard it."""
 
-class OpenTransaction(Protocol):
+
+class OpenTransaction(ProjectingTransaction, RebuildingTransaction, Protocol):
     """A transaction held open for a handler that runs SQL of its own."""
 
     async def write(self, change: Change) -> Verdict:
@@ -62,11 +104,29 @@ class OpenTransaction(Protocol):
     ) -> list[StoredDocument]:
         """Documents by a findable value, as this transaction sees them."""
 
+    async def stream(self, tenant: str, type_name: str, aggregate_id: str, needs: StreamNeeds) -> StoredStream | None:
+        """One event-sourced aggregate as this transaction sees it."""
+
+    async def streams(self, tenant: str, type_name: str, ids: Sequence[str], needs: StreamNeeds) -> list[StoredStream]:
+        """Several event-sourced aggregates, as this transaction sees them."""
+
     async def execute(self, statement: str, parameters: Mapping[str, SqlValue]) -> int:
         """Run a statement of the user's own; the number of rows it changed."""
 
     async def fetch(self, statement: str, parameters: Mapping[str, SqlValue]) -> list[SqlRow]:
         """Run a statement of the user's own that returns rows."""
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint. *name* is a word of SQL."""
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint, which is gone, with all that were set after it."""
+
+    async def rollback_to(self, name: str) -> None:
+        """Take back what was done since the savepoint, which is gone; what failed since does not matter any more.
+
+        Raises `StoreError`; then everything is taken back, and the transaction has ended.
+        """
 
     async def commit(self) -> None:
         """Commit; nothing may be called afterwards."""
@@ -128,6 +188,15 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     parked_at: datetime
 
 
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that somebody is promised because of a row that is parked."""
+
+    envelope: Envelope
+    subscriber: int
+    lane: str
+    bucket: int
+
+
 class Subscription(msgspec.Struct, frozen=True):
     """A subscriber's stored name, and the names it had before."""
 
@@ -155,8 +224,8 @@ class OutboxStore(Protocol):
     async def hold(self, due: Due, token: str, *, attempts: int, wait: timedelta, reason: str) -> bool:
         """Put a lane on hold for its head; False when the bucket has another owner."""
 
-    async def park(self, due: Due, token: str, *, attempts: int, reason: str) -> bool:
-        """Move a row to the parked ones; False when the bucket has another owner or the row is gone."""
+    async def park(self, due: Due, token: str, *, attempts: int, reason: str, notice: Notice | None = None) -> bool:
+        """Move a row to the parked ones, with a *notice*; False when it is gone, or its bucket somebody else's."""
 
     async def parked(self, tenant: str, rows_max: int) -> list[Parked]:
         """A tenant's parked messages, the latest first."""
@@ -165,7 +234,7 @@ class OutboxStore(Protocol):
         """Put a parked message back at the end of its lane; False when there is none."""
 
     async def undelivered(self, within: timedelta) -> int:
-        """How many outbox rows there are, but for lanes that are on hold for longer than *within*."""
+        """How many promises are not kept yet, but for those that wait, or whose lanes do, for longer than *within*."""
 
 
 class Schema(Protocol):
@@ -188,7 +257,20 @@ class Unfinished(msgspec.Struct, frozen=True):
     unsettled: int
 
 
-class Store(Committing, OutboxStore, LedgerStore, Schema, Protocol):
+class Store(
+    ArchiveStore,
+    Committing,
+    OutboxStore,
+    HousekeepingStore,
+    LaterStore,
+    LedgerStore,
+    LogStore,
+    ProcessStore,
+    ProjectionStore,
+    ReplayStore,
+    Schema,
+    Protocol,
+):
     """One database."""
 
     @property

@@ -2,54 +2,64 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
-from duly.effects.erasing import Erased, Eraser
+from duly.delivery.processes import TenantProcesses
+from duly.delivery.projection_view import ProjectionView, projection_views
+from duly.delivery.rebuild import OnRebuild, Rebuilt
+from duly.delivery.replay import Replay
 from duly.effects.operations import EVERY_VERB, Operations
 from duly.effects.pauses import Pauses
 from duly.effects.receipts import ReceiptTaker
-from duly.effects.retention import RetentionSweep, Swept
 from duly.effects.suppressions import SuppressionList
 from duly.effects.tenant_view import TenantLedger
-from duly.errors import ConfigurationError, DulyError, NotQuiet
+from duly.errors import ConfigurationError, DulyError
 from duly.messages.identity import checked_tenant
 from duly.messages.message import Command, Query
 from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Gateway
+from duly.ports.later import Waiting
 from duly.ports.ledger import OpenBreaker
 from duly.ports.operations import Verb
 from duly.ports.store import Parked, Store, Subscription
 from duly.ports.templates import TemplateKeeper
+from duly.runtime.log_access import Bell, LogAccess
 from duly.runtime.observing import observe
+from duly.runtime.projections import kept_up, prepare_projections
+from duly.runtime.quiet import wait_until_quiet
+from duly.runtime.rebuilds import rebuild_projection
 from duly.runtime.recipients import checks_at_the_door, missing_validators, recipient_as_written
 from duly.runtime.settings import Settings, settings_mistakes
 from duly.runtime.store_url import store_from_url
+from duly.runtime.upkeep import Upkeep
 from duly.runtime.worker import Worker
+from duly.states.log_retention import LogRetention, log_retention_mistakes
 from duly.states.retention import Retention, retention_mistakes
 from duly.transaction.command_bus import CommandBus, QueryBus
+from duly.transaction.scheduling import Scheduler
+from duly.transaction.tracking import Tracking
 from duly.work.contention import Contention
 from duly.work.context import Middleware
 from duly.work.module import Module
+from duly.work.moments import Moment
 from duly.work.sending import Sending
 from duly.work.wiring import compile_routes
 
 R = TypeVar("R")
 
-QUIET_POLL_SECONDS = 0.01
 
-
-class Duly:
+class Duly(LogAccess, Upkeep):
     """An application. Wiring is a value: what is not named here does not run.
 
     *store* is a URL (``sqlite:///shop.db``, ``postgresql://…``, ``memory:``) or a store; an empty SQLite file is set up
     without asking. *tenant* is the tenant of calls that name none. With ``worker=False`` this process only executes
     commands and queries, and another one (``duly worker``) keeps the promises. *sending* chooses gateways and policies
     for types of effects, also per tenant. *templates* and *attachments* are what handlers' `Templates` and
-    `Attachments` reach. *retention* says how long addresses, texts and whole effects are kept; for good without it.
+    `Attachments` reach. *retention* says how long addresses, texts and whole effects are kept, *log_retention* how long
+    handled messages are; for good without them.
 
     Raises `ConfigurationError` with every mistake that was found.
     """
@@ -64,6 +74,7 @@ class Duly:
         templates: TemplateKeeper | None = None,
         attachments: AttachmentKeeper | None = None,
         retention: Sequence[Retention] = (),
+        log_retention: LogRetention | None = None,
         tenant: str | None = None,
         settings: Settings | None = None,
         middleware: Sequence[Middleware] = (),
@@ -97,10 +108,14 @@ class Duly:
         except ConfigurationError as error:
             mistakes += error.mistakes
         mistakes += retention_mistakes(retention, inbox_keep=self.settings.inbox_keep)
+        mistakes += log_retention_mistakes(
+            log_retention, retry=self.settings.retry, inbox_keep=self.settings.inbox_keep
+        )
         if mistakes:
             raise ConfigurationError(mistakes)
         self._attachments = attachments
         self._retention = tuple(retention)
+        self._log_retention = log_retention
         self._contention = Contention()
         self._commands = CommandBus(
             self._routes,
@@ -110,7 +125,10 @@ class Duly:
             on_commit=self._committed,
             contention=self._contention,
         )
+        self._scheduler = Scheduler(self._routes, self._store, self._store, self._commands, on_commit=self._committed)
         self._queries = QueryBus(self._routes, self._store)
+        self._tracking = Tracking(self._commands, self._store)
+        self._bell = Bell()
         self._receipts = ReceiptTaker(self._store, self._gateways, on_promise=lambda: self._committed(True, False))
 
     # Life.
@@ -128,30 +146,34 @@ class Duly:
         """Connect, check the schema and begin. Raises `StoreError`."""
         try:
             await self._store.open()
-            if await self._store.is_empty():
+            is_new = await self._store.is_empty()
+            if is_new:
                 await self._store.migrate(self._tables())
             await self._store.check_schema(self._tables())
+            await prepare_projections(self._store, self._routes.projections, is_new=is_new)
             subscribers = self._routes.all_subscribers()
             numbers = await self._store.subscribe(
                 [Subscription(handler.name, handler.formerly) for handler in subscribers]
             )
             hash_key = await self._store.fact("recipient_hash_key")
+            self._routes.assign(numbers, hash_key)
+            self._store.outcomes_heard_by(self._routes.outcomes_heard())
+            if self._runs_worker:
+                self._worker = Worker(
+                    self._routes,
+                    self._store,
+                    self._gateways,
+                    self.settings,
+                    self._contention,
+                    retention=self._retention_sweep(),
+                    housekeeping=self._housekeeping(),
+                    on_projected=self._bell.ring,
+                )
+                self._worker.start()
         except BaseException:
             await self._store.close()
             raise
-        self._routes.assign(numbers, hash_key)
-        self._store.outcomes_heard_by(self._routes.outcomes_heard())
         self._is_open = True
-        if self._runs_worker:
-            self._worker = Worker(
-                self._routes,
-                self._store,
-                self._gateways,
-                self.settings,
-                self._contention,
-                retention=self._retention_sweep(),
-            )
-            self._worker.start()
 
     async def stop(self) -> None:
         """Let begun work come to its end, and let go of everything."""
@@ -188,7 +210,8 @@ class Duly:
         """Bring the database up to date, the modules' own tables included; what was done. Before `start`."""
         await self._store.open()
         try:
-            return await self._store.migrate(self._tables())
+            done = await self._store.migrate(self._tables())
+            return done + await self._store.make_projections([route.shape() for route in self._routes.projections])
         finally:
             await self._store.close()
 
@@ -204,6 +227,28 @@ class Duly:
         self._check_open()
         return await self._commands.execute(command, tenant=self._scope(tenant), command_id=command_id)
 
+    async def schedule(
+        self, command: Command[object], *, at: Moment, tenant: str | None = None, command_id: str | None = None
+    ) -> str:
+        """Have *command* executed later, in a transaction of its own; the id by which `cancel` withdraws it.
+
+        *at* is a time with a zone, or so long from now, by the database's clock. The same *command_id* is scheduled
+        once per tenant. One that fails is tried again, and parked after its last attempt. Raises `InvalidInput`,
+        `CommandIdReused`, `StoreError`.
+        """
+        self._check_open()
+        return await self._scheduler.schedule(command, at=at, tenant=self._scope(tenant), command_id=command_id)
+
+    async def cancel(self, scheduled_id: str, *, tenant: str | None = None) -> bool:
+        """Withdraw what waits for its time under this id; False when it went its way already, or never was."""
+        self._check_open()
+        return await self._scheduler.cancel(scheduled_id, tenant=self._scope(tenant))
+
+    async def waiting(self, tenant: str | None = None) -> list[Waiting]:
+        """A tenant's messages that wait for their time, the next one first; 1,000 at most."""
+        self._check_open()
+        return await self._scheduler.waiting(self._scope(tenant))
+
     async def ask(self, query: Query[R], *, tenant: str | None = None) -> R:
         """The answer to *query*, from what was committed. Raises `InvalidInput`."""
         self._check_open()
@@ -212,6 +257,10 @@ class Duly:
     def ledger(self, tenant: str | None = None) -> TenantLedger:
         """A tenant's view of its effects. Raises `InvalidTenant`."""
         return TenantLedger(self._store, self._scope(tenant))
+
+    def processes(self, tenant: str | None = None) -> TenantProcesses:
+        """A tenant's processes and their histories. Raises `InvalidTenant`."""
+        return TenantProcesses(self._store, self._scope(tenant))
 
     def operate(self, tenant: str | None = None, *, by: str, may: Collection[Verb] = EVERY_VERB) -> Operations:
         """What *by*, a person, does to a tenant's effects: settle, retry, resend, cancel, release; one or many.
@@ -251,26 +300,6 @@ class Duly:
         self._check_open()
         return await Pauses(self._store, on_done=self._committed).resume(self._scope(tenant), by=by, reason=reason)
 
-    async def erase(self, subject: str, *, tenant: str | None = None, by: str, reason: str) -> Erased:
-        """Erase a person from messages, effects and attachments; what waits is not sent. It may be repeated.
-
-        *subject* is what the messages name by ``subject=``, or the stream of their aggregate (``Customer/c-1``). The
-        documents of aggregates and tables of your own are yours to change. Raises `InvalidInput`, `StoreError`.
-        """
-        self._check_open()
-        eraser = Eraser(
-            self._store,
-            hash_key=self._routes.recipient_hash_key,
-            on_done=self._committed,
-            erase_files=None if self._attachments is None else self._attachments.erase,
-        )
-        return await eraser.erase(subject, tenant=self._scope(tenant), by=by, reason=reason)
-
-    async def sweep_retention(self) -> Swept:
-        """Remove what was kept long enough, now; a worker does so by itself, each `Settings.retention_interval`."""
-        self._check_open()
-        return await self._retention_sweep().sweep()
-
     async def breakers(self) -> list[OpenBreaker]:
         """Gateways, or tenants' destinations at gateways, that are left alone for a while, and why."""
         return await self._store.breakers()
@@ -285,39 +314,73 @@ class Duly:
         self._committed(promised=done, intended=False)
         return done
 
+    def replay(
+        self,
+        subscriber: str,
+        *,
+        tenant: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        even_if_heard: bool = False,
+    ) -> Replay:
+        """The past of one subscriber in one tenant, to count, to try without doing anything, or to promise to it.
+
+        *subscriber* is its stored name, ``communications.text_customer``. It is about what was committed from *since*
+        on and before *until*, and that it did not hear; with *even_if_heard* also what it did. Raises `InvalidInput`.
+        """
+        self._check_open()
+        return Replay(
+            self._routes,
+            self._store,
+            subscriber,
+            tenant=self._scope(tenant),
+            since=since,
+            until=until,
+            even_if_heard=even_if_heard,
+            on_done=self._committed,
+        )
+
+    async def rebuild(self, projection: str, *, fresh: bool = False, on_progress: OnRebuild | None = None) -> Rebuilt:
+        """Build a projection anew from the first event on, beside the one that is read, and put it in its place.
+
+        Readers and commands go on meanwhile; only writers of an in-transaction projection wait during the exchange.
+        Interrupted, it goes on where it was when it is called again; with *fresh* it begins anew. It may also be called
+        before `start`, and needs no worker. Raises `InvalidInput`, `RebuildRefused`, `RebuildFailed`, `StoreError`.
+        """
+        if self._is_open:
+            return await rebuild_projection(
+                self._store, self._routes, projection, self.settings, fresh=fresh, on_progress=on_progress
+            )
+        await self._store.open()
+        try:
+            await self._store.check_schema(self._tables())
+            return await rebuild_projection(
+                self._store, self._routes, projection, self.settings, fresh=fresh, on_progress=on_progress
+            )
+        finally:
+            await self._store.close()
+
+    async def projections(self) -> list[ProjectionView]:
+        """How far every projection has come, and why it stands still if it does; by name."""
+        self._check_open()
+        return await projection_views(self._store, self._routes.projections)
+
     async def until_quiet(
         self, *, time_max: timedelta = timedelta(seconds=30), within: timedelta = timedelta(seconds=10)
     ) -> None:
-        """Wait until every promise is kept and every effect attempted, but for those that wait longer than *within*.
+        """Wait until every promise is kept, every effect attempted and every projection up with the log.
+
+        Those that wait longer than *within* are left out.
 
         Raises `NotQuiet` with the counts when that takes longer than *time_max*.
         """
         self._check_open()
-        deadline = asyncio.get_running_loop().time() + time_max.total_seconds()
-        while True:
-            if self._worker is not None:
-                self._worker.raise_if_failed()
-            left = await self._store.unfinished(within)
-            if not left.undelivered and not left.unsettled:
-                return
-            if asyncio.get_running_loop().time() > deadline:
-                raise NotQuiet(
-                    f"After {time_max} there are still {left.undelivered} undelivered messages and {left.unsettled} "
-                    "unsettled effects. Is a worker running?"
-                )
-            await asyncio.sleep(QUIET_POLL_SECONDS)
+        digests = [route.digest for route in kept_up(self._routes.projections)]
+        await wait_until_quiet(self._store, self._worker, digests, time_max=time_max, within=within)
 
     def _scope(self, tenant: str | None) -> str | None:
         """The tenant of a call: the application's own only when the call names none, not when it names nonsense."""
         return self._tenant if tenant is None else tenant
-
-    def _retention_sweep(self) -> RetentionSweep:
-        return RetentionSweep(
-            self._store,
-            self._retention,
-            forget=None if self._attachments is None else self._attachments.forget,
-            interval=self.settings.retention_interval,
-        )
 
     def _tables(self) -> list[str]:
         return [statement for module in self._modules for statement in module.tables]

@@ -21,6 +21,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a worker that fell silent keeps its buckets."""
     poll_interval: timedelta = timedelta(milliseconds=100)
     """How often the outbox and the ledger are looked at without a wake-up."""
+    sequencer_interval: timedelta = timedelta(milliseconds=20)
+    """How often events get their positions at most, and how often commits of other processes are looked for. PostgreSQL
+    only. A projection comes to know of an event that much later; an idle worker spends some 1 % of a core on it."""
+    old_transaction_after: timedelta = timedelta(minutes=1)
+    """How long a transaction of this database may stay open until a warning names it. PostgreSQL only."""
     deliveries_max: int = 16
     """How many subscribers run at once in one process."""
     rows_max: int = 1_000
@@ -43,6 +48,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The longest wait that a provider may ask for."""
     retention_interval: timedelta = timedelta(hours=1)
     """How often a worker looks for what was kept long enough, by `Duly(retention=[…])`."""
+    projection_events_max: int = 500
+    """How many positions of the log a projection handles in one transaction."""
+    projection_batch_time_max: timedelta = timedelta(seconds=1)
+    """After this time a projection commits what it has handled so far."""
     drain_time_max: timedelta = timedelta(seconds=30)
     """How long a stopping worker lets begun work come to its end."""
 

@@ -6,16 +6,23 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from duly.delivery.delivery import Delivery
+from duly.delivery.housekeeping import Housekeeping
+from duly.delivery.old_transactions import OldTransactionWatch
+from duly.delivery.projection_runner import ProjectionRunner
+from duly.delivery.projector import Terms
+from duly.delivery.promoter import Promoter
 from duly.delivery.relay import Relay
+from duly.delivery.sequencer import Sequencer
 from duly.effects.retention import RetentionSweep
 from duly.effects.senders import Senders
 from duly.effects.settings import SenderSettings
 from duly.ports.gateway import Gateway
 from duly.ports.store import Store
+from duly.runtime.projections import kept_up
 from duly.runtime.settings import Settings
 from duly.telemetry import log
 from duly.work.contention import Contention
@@ -34,6 +41,8 @@ class Worker:
         contention: Contention,
         *,
         retention: RetentionSweep,
+        housekeeping: Housekeeping,
+        on_projected: Callable[[], None] = lambda: None,
     ) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._settings = settings
@@ -49,7 +58,7 @@ class Worker:
         self._relay = Relay(
             store,
             delivery,
-            {routes.number(handler): handler for handler in routes.all_subscribers()},
+            {routes.number(handler.name): handler for handler in routes.all_subscribers()},
             owner=self.owner,
             lease=settings.lease,
             poll_interval=settings.poll_interval,
@@ -72,6 +81,27 @@ class Worker:
             attachments=routes.attachments,
         )
         self._retention = retention
+        self._housekeeping = housekeeping
+        self._promoter = Promoter(store, poll_interval=settings.poll_interval, on_promise=self._relay.wake)
+        self._numbers_at_commit = store.numbers_at_commit
+        self._projections = ProjectionRunner(
+            kept_up(routes.projections),
+            routes.catalog,
+            store,
+            Terms(
+                events_max=settings.projection_events_max,
+                batch_time_max=settings.projection_batch_time_max,
+                handler_time_max=settings.handler_time_max,
+                lease=settings.lease,
+            ),
+            owner=self.owner,
+            poll_interval=settings.poll_interval,
+            retry=settings.retry,
+            unknown_type_wait=settings.unknown_type_wait,
+            on_projected=on_projected,
+        )
+        self._sequencer = Sequencer(store, interval=settings.sequencer_interval, on_numbered=self._projections.wake)
+        self._old_transactions = OldTransactionWatch(store, after=settings.old_transaction_after)
         self._tasks: list[asyncio.Task[None]] = []
 
     def committed(self, promised: bool, intended: bool) -> None:
@@ -80,13 +110,22 @@ class Worker:
             self._relay.wake()
         if intended:
             self._senders.wake()
+        if self._numbers_at_commit:
+            self._projections.wake()
+        else:
+            self._sequencer.wake()
 
     def start(self) -> None:
         """Begin, in the running event loop."""
         self._tasks = [
             asyncio.create_task(self._relay.run(), name="duly-relay"),
+            asyncio.create_task(self._promoter.run(), name="duly-promoter"),
+            asyncio.create_task(self._sequencer.run(), name="duly-sequencer"),
+            asyncio.create_task(self._old_transactions.run(), name="duly-old-transactions"),
+            asyncio.create_task(self._projections.run(), name="duly-projections"),
             asyncio.create_task(self._senders.run(), name="duly-senders"),
             asyncio.create_task(self._retention.run(), name="duly-retention"),
+            asyncio.create_task(self._housekeeping.run(), name="duly-housekeeping"),
         ]
         for task in self._tasks:
             task.add_done_callback(_tell_if_failed)
@@ -94,8 +133,13 @@ class Worker:
     async def stop(self) -> None:
         """Take nothing new, let begun work end within `drain_time_max`, then cancel it."""
         self._relay.stop()
+        self._promoter.stop()
+        self._sequencer.stop()
+        self._old_transactions.stop()
+        self._projections.stop()
         self._senders.stop()
         self._retention.stop()
+        self._housekeeping.stop()
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=self._settings.drain_time_max.total_seconds())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -27,26 +27,29 @@ from duly.stores.script import Row, Script, Statement, json_rows, storable
 NEVER_STARTED: Final = "never started: the claim's answer was lost"
 LOST_PER_SWEEP_MAX: Final = 500
 
-END_EFFECTS: Final = """
+# Token and state as one condition on both sides: alone, the state would make PostgreSQL think that hardly any effect
+# fits, and look through all effects for each end, by a plan that it made while they were few.
+_END_EFFECTS: Final = """
 UPDATE duly.effect AS e
    SET state = r.next_state, reason = r.why, hold = r.held_by, step = r.next_step, origin = 'scheduled', look_ups = 0,
        provider_id = coalesce(r.their_id, e.provider_id), counted = e.counted - r.uncounted,
        unsettled = CASE WHEN r.next_state = 'accepted' THEN 0 ELSE e.unsettled + r.unknown END,
-       due_ms = duly.now_ms() + r.wait_ms, confirm_by_ms = duly.now_ms() + r.confirm_ms, token = NULL,
-       lease_ms = NULL, moves = e.moves + 1, changed_ms = duly.now_ms()
+       due_ms = (SELECT duly.now_ms()) + r.wait_ms, confirm_by_ms = (SELECT duly.now_ms()) + r.confirm_ms, token = NULL,
+       lease_ms = NULL, moves = e.moves + 1, changed_ms = (SELECT duly.now_ms())
   FROM JSON_ROWS(:ended, effect_id text, held_token text, next_state text, why text, held_by text, next_step text,
                  their_id text, uncounted integer, unknown integer, wait_ms bigint, confirm_ms bigint) AS r
- WHERE e.id = r.effect_id AND e.token = r.held_token AND e.state = 'attempting'
-RETURNING id, attempts, reported
-"""
+ WHERE e.id = r.effect_id AND CASE WHEN e.token = r.held_token THEN e.state END = 'attempting'
+RETURNING id, attempts, reported"""
+END_EFFECTS: Final = f"{_END_EFFECTS}, changed_ms"
 # The same, with what an event tells.
 END_EFFECTS_HEARD: Final = (
-    END_EFFECTS.rstrip() + ", tenant, type, channel, gateway, reference, chain, trace, moves, provider_id\n"
+    f"{_END_EFFECTS}, tenant, type, channel, gateway, reference, chain, trace, moves, provider_id, changed_ms"
 )
+# At the moment at which its effect changed, if that is known: a later reading of the clock would come after it.
 END_ATTEMPTS: Final = """
 UPDATE duly.attempt AS a
-   SET ended_ms = (SELECT e.changed_ms FROM duly.effect AS e WHERE e.id = r.of_effect), outcome = r.how,
-       evidence = r.seen, provider_id = r.their_id
+   SET ended_ms = coalesce(:ended_ms, (SELECT duly.now_ms())), outcome = r.how, evidence = r.seen,
+       provider_id = r.their_id
   FROM JSON_ROWS(:ended, of_effect text, its_number integer, how text, seen text, their_id text) AS r
  WHERE a.effect_id = r.of_effect AND a.number = r.its_number
 """
@@ -65,10 +68,12 @@ SELECT e.tenant, e.channel, c.recipient_hash, :reason, :source, duly.now_ms()
   FROM duly.effect AS e JOIN duly.effect_content AS c ON c.effect_id = e.id WHERE e.id = :effect_id
 ON CONFLICT (tenant, channel, recipient_hash) DO NOTHING
 """
-# Under lock, so that it has this token still: another may have claimed it meanwhile.
-SELECT_ABANDONED: Final = (
-    "SELECT id FROM duly.effect WHERE token = :token AND state = 'attempting' ORDER BY id FOR UPDATE"
-)
+# Under lock, so that it has this token still: another may have claimed it meanwhile. Leases are few, so that one looks
+# through them; an index of tokens would be written with each attempt and each end.
+SELECT_ABANDONED: Final = """
+SELECT id FROM duly.effect
+ WHERE lease_ms IS NOT NULL AND token = :token AND state || '' = 'attempting' ORDER BY id FOR UPDATE
+"""
 SELECT_LOST: Final = """
 SELECT id FROM duly.effect
  WHERE lease_ms IS NOT NULL AND lease_ms <= duly.now_ms() ORDER BY lease_ms LIMIT :rows_max FOR UPDATE SKIP LOCKED
@@ -93,7 +98,8 @@ def end_attempts(ended: Sequence[Ended], hearers: Hearers) -> Script[tuple[list[
     written = [end.effect_id in rows and rows[end.effect_id][1] == end.number for end in ended]
     counted = [end for end, is_written in zip(ended, written, strict=True) if is_written]
     if counted:
-        yield Statement(END_ATTEMPTS, {"ended": json_rows([_attempt_record(end) for end in counted])})
+        changed_ms: int = found.rows[0][len(found.rows[0]) - 1]
+        yield _end_attempts([_attempt_record(end) for end in counted], changed_ms)
     for place, end in enumerate(ended):
         if not written[place]:
             written[place] = yield from _late(end)
@@ -119,7 +125,7 @@ def abandon(token: str) -> Script[None]:
     yield from move_effects(moves, {})
     ended = [_outcome(move.row, "not sent", NEVER_STARTED) for move in moves]
     if ended:
-        yield Statement(END_ATTEMPTS, {"ended": json_rows(ended)})
+        yield _end_attempts(ended)
 
 
 def lose_attempts(reason: str, settle: LostSettler, hearers: Hearers) -> Script[Lost]:
@@ -145,7 +151,7 @@ def lose_attempts(reason: str, settle: LostSettler, hearers: Hearers) -> Script[
     ]
     has_promised = yield from move_effects(moves, hearers)
     if attempting:
-        yield Statement(END_ATTEMPTS, {"ended": json_rows([_outcome(row, "unknown", reason) for row in attempting])})
+        yield _end_attempts([_outcome(row, "unknown", reason) for row in attempting])
     return Lost(effect_ids=tuple(row.id for row in attempting), has_promised=has_promised)
 
 
@@ -168,6 +174,10 @@ def _late(end: Ended) -> Script[bool]:
     return False
 
 
+def _end_attempts(ended: Sequence[Mapping[str, object]], ended_ms: int | None = None) -> Statement:
+    return Statement(END_ATTEMPTS, {"ended": json_rows(ended), "ended_ms": ended_ms})
+
+
 def _put_back(row: EffectRow) -> Move:
     state = Dispatch.UNKNOWN if row.unsettled else Dispatch.QUEUED
     settled = Settled(state=state, reason=NEVER_STARTED, wait=timedelta())
@@ -184,7 +194,7 @@ def _effect_record(end: Ended) -> dict[str, object]:
         "effect_id": end.effect_id,
         "held_token": end.token,
         "next_state": settled.state.value,
-        "why": storable(settled.reason),
+        "why": settled.reason and storable(settled.reason),
         "held_by": "gateway" if settled.state is Dispatch.HELD else "",
         "next_step": settled.step.value,
         "their_id": end.provider_id and storable(end.provider_id),
@@ -200,7 +210,7 @@ def _attempt_record(end: Ended) -> dict[str, object]:
         "of_effect": end.effect_id,
         "its_number": end.number,
         "how": end.outcome,
-        "seen": storable(end.evidence),
+        "seen": end.evidence and storable(end.evidence),
         "their_id": end.provider_id and storable(end.provider_id),
     }
 

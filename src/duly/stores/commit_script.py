@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from duly.clock import to_milliseconds
 from duly.messages.envelope import encode_chain
 from duly.ports.change import (
@@ -20,6 +22,7 @@ from duly.ports.change import (
     Exists,
     InboxWrite,
     Intent,
+    Promise,
     Repeat,
     Taken,
     Verdict,
@@ -71,18 +74,17 @@ VALUES (:tenant, :type, :field, :value, :slot, :id) ON CONFLICT DO NOTHING
 """
 INSERT_DOCUMENT: Final = """
 INSERT INTO duly.document (tenant, type, id, version, schema, body)
-VALUES (:tenant, :type, :id, 1, :schema, :body) ON CONFLICT DO NOTHING
+VALUES (:tenant, :type, :id, :grows, :schema, :body) ON CONFLICT DO NOTHING
 """
 UPDATE_DOCUMENT: Final = """
-UPDATE duly.document SET version = version + 1, schema = :schema, body = :body
+UPDATE duly.document SET version = version + :grows, schema = :schema, body = :body
  WHERE tenant = :tenant AND type = :type AND id = :id
 """
 DELETE_DOCUMENT: Final = "DELETE FROM duly.document WHERE tenant = :tenant AND type = :type AND id = :id"
-# The single writer numbers events directly; each row says where the next one begins, even without events.
+# The single writer numbers events directly.
 INSERT_COMMIT: Final = """
 INSERT INTO duly.commit_log (tenant, events, first_position, at_ms)
-VALUES (:tenant, :events,
-        coalesce((SELECT first_position + events FROM duly.commit_log ORDER BY id DESC LIMIT 1), 1), duly.now_ms())
+VALUES (:tenant, :events, CASE WHEN :events > 0 THEN (SELECT next_position FROM duly.log_head) END, duly.now_ms())
 RETURNING id
 """
 INSERT_MESSAGE: Final = """
@@ -98,6 +100,22 @@ ON CONFLICT DO NOTHING
 INSERT_OUTBOX: Final = """
 INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
 VALUES (:subscriber, :bucket, :lane, :commit_id, :ordinal)
+"""
+INSERT_LATER: Final = """
+INSERT INTO duly.later (tenant, id, due_ms, subscriber_no, bucket, lane, commit_id, ordinal)
+VALUES (:tenant, :id, coalesce(:at_ms, duly.now_ms() + :after_ms), :subscriber, :bucket, :lane, :commit_id, :ordinal)
+ON CONFLICT DO NOTHING
+"""
+DELETE_LATER: Final = "DELETE FROM duly.later WHERE tenant = :tenant AND id = ANY(:ids)"
+UPSERT_SNAPSHOT: Final = """
+INSERT INTO duly.snapshot AS present (tenant, type, id, version, schema, body)
+VALUES (:tenant, :type, :id, :version, :schema, :body)
+ON CONFLICT (tenant, type, id) DO UPDATE
+   SET version = excluded.version, schema = excluded.schema, body = excluded.body
+"""
+INSERT_STEP: Final = """
+INSERT INTO duly.process_step (tenant, process, id, number, message_id, kind, name, version, body, decision, at_ms)
+VALUES (:tenant, :process, :id, :number, :message_id, :kind, :name, :version, :body, :decision, duly.now_ms())
 """
 INSERT_EFFECT: Final = """
 INSERT INTO duly.effect (id, tenant, type, channel, gateway, policy, key, digest, reference, correlation, destination,
@@ -141,10 +159,11 @@ def commit_script(change: Change) -> Script[Verdict]:
     )
     if refusal is not None:
         return refusal
-    yield from _write_messages(change)
+    yield from _write_what_is_rare(change)
+    commit_id = yield from _write_messages(change)
     for intent in change.intents:
         yield from _write_intent(change.tenant, intent)
-    return Done()
+    return Done(commit_id)
 
 
 def inbox_script(tenant: str, command_id: str) -> Script[Repeat | None]:
@@ -272,14 +291,23 @@ def _document_statement(write: DocumentWrite) -> str:
 
 def _document_parameters(tenant: str, write: DocumentWrite) -> dict[str, object]:
     key: dict[str, object] = {"tenant": tenant, "type": write.type, "id": write.id}
-    return key if write.body is None else {**key, "schema": write.schema, "body": write.body}
+    return key if write.body is None else {**key, "schema": write.schema, "body": write.body, "grows": write.grows}
 
 
-def _write_messages(change: Change) -> Script[None]:
+def _write_what_is_rare(change: Change) -> Script[None]:
+    if change.cancelled:
+        yield Statement(DELETE_LATER, {"tenant": change.tenant, "ids": list(change.cancelled)})
+    for snapshot in change.snapshots:
+        yield Statement(UPSERT_SNAPSHOT, {"tenant": change.tenant, **msgspec.structs.asdict(snapshot)})
+    for step in change.steps:
+        yield Statement(INSERT_STEP, {"tenant": change.tenant, **msgspec.structs.asdict(step)})
+
+
+def _write_messages(change: Change) -> Script[int | None]:
     if not change.messages:
-        return
+        return None
     inserted = yield Statement(INSERT_COMMIT, {"tenant": change.tenant, "events": change.events})
-    commit_id = inserted.rows[0][0]
+    commit_id: int = inserted.rows[0][0]
     for ordinal, message in enumerate(change.messages):
         yield Statement(
             INSERT_MESSAGE,
@@ -311,16 +339,23 @@ def _write_messages(change: Change) -> Script[None]:
                 },
             )
     for promise in change.promises:
-        yield Statement(
-            INSERT_OUTBOX,
-            {
-                "subscriber": promise.subscriber,
-                "bucket": promise.bucket,
-                "lane": promise.lane,
-                "commit_id": commit_id,
-                "ordinal": promise.ordinal,
-            },
-        )
+        yield _promise(change.tenant, commit_id, promise)
+    return commit_id
+
+
+def _promise(tenant: str, commit_id: int, promise: Promise) -> Statement:
+    where: dict[str, object] = {
+        "subscriber": promise.subscriber,
+        "bucket": promise.bucket,
+        "lane": promise.lane,
+        "commit_id": commit_id,
+        "ordinal": promise.ordinal,
+    }
+    if promise.later is None:
+        return Statement(INSERT_OUTBOX, where)
+    later = promise.later
+    when = {"tenant": tenant, "id": later.id, "at_ms": later.at_ms, "after_ms": later.after_ms}
+    return Statement(INSERT_LATER, {**where, **when})
 
 
 def _write_intent(tenant: str, intent: Intent) -> Script[None]:

@@ -43,9 +43,7 @@ UPDATE duly.effect AS e
 """
 # Nothing of these commits is a domain event: they take no position in the log.
 INSERT_COMMIT: Final = """
-INSERT INTO duly.commit_log (tenant, events, first_position, at_ms)
-SELECT :tenant, 0, (SELECT first_position + events FROM duly.commit_log ORDER BY id DESC LIMIT 1), duly.now_ms()
-RETURNING id
+INSERT INTO duly.commit_log (tenant, events, at_ms) VALUES (:tenant, 0, duly.now_ms()) RETURNING id
 """
 INSERT_MESSAGES: Final = """
 INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, subject, handler, chain, trace, body)

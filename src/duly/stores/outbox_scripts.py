@@ -10,8 +10,9 @@ from uuid import uuid4
 from duly.clock import time_of, to_milliseconds
 from duly.messages.envelope import Envelope, Kind, decode_chain
 from duly.messages.identity import BUCKETS
-from duly.ports.store import Due, LaneKey, Ownership, Parked, Subscription
+from duly.ports.store import Due, LaneKey, Notice, Ownership, Parked, Subscription
 from duly.stores.commit_script import DELETE_HOLD, INSERT_OUTBOX, owns_bucket
+from duly.stores.notice_scripts import notice_script
 from duly.stores.script import Script, Statement, storable
 
 # Read by primary key in order and filtered: no index to maintain, and no sort, whatever waits. Limited before messages
@@ -33,9 +34,10 @@ SELECT d.id, d.bucket, d.subscriber_no, d.lane, d.attempts,
  ORDER BY d.id
 """
 COUNT_UNDELIVERED: Final = """
-SELECT count(*) FROM duly.outbox AS o
-  LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
- WHERE h.lane IS NULL OR h.until_ms <= duly.now_ms() + :within_ms
+SELECT (SELECT count(*) FROM duly.outbox AS o
+          LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
+         WHERE h.lane IS NULL OR h.until_ms <= duly.now_ms() + :within_ms)
+     + (SELECT count(*) FROM duly.later WHERE due_ms <= duly.now_ms() + :within_ms)
 """
 UPSERT_HOLD: Final = """
 INSERT INTO duly.lane_hold (subscriber_no, lane, head_id, attempts, until_ms, reason)
@@ -73,7 +75,8 @@ def subscribe_script(subscriptions: Sequence[Subscription]) -> Script[dict[str, 
                 {"name": subscription.name, "former": former},
             )
         yield Statement(
-            "INSERT INTO duly.subscriber (name) VALUES (:name) ON CONFLICT DO NOTHING", {"name": subscription.name}
+            "INSERT INTO duly.subscriber (name, since_ms) VALUES (:name, duly.now_ms()) ON CONFLICT DO NOTHING",
+            {"name": subscription.name},
         )
         found = yield Statement("SELECT no FROM duly.subscriber WHERE name = :name", {"name": subscription.name})
         numbers[subscription.name] = found.rows[0][0]
@@ -191,7 +194,7 @@ def hold_script(due: Due, token: str, attempts: int, wait: timedelta, reason: st
     return True
 
 
-def park_script(due: Due, token: str, attempts: int, reason: str) -> Script[bool]:
+def park_script(due: Due, token: str, attempts: int, reason: str, notice: Notice | None = None) -> Script[bool]:
     """Move a row to the parked ones and let its lane go on."""
     if not (yield from owns_bucket(due.bucket, token)):
         return False
@@ -214,6 +217,8 @@ def park_script(due: Due, token: str, attempts: int, reason: str) -> Script[bool
         },
     )
     yield Statement(DELETE_HOLD, {"subscriber": due.subscriber, "lane": due.lane})
+    if notice is not None:
+        yield from notice_script(notice)
     return True
 
 

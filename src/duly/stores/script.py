@@ -5,7 +5,8 @@ connection can run it, whole, in one transaction: a thread of ours, an asyncpg c
 
 Statements are written once, in PostgreSQL's words. For SQLite the schema ``duly.`` becomes a prefix, row locks go
 (there is one writer), and ``= ANY(:list)`` becomes a subquery over JSON. ``JSON_ROWS(:rows, id text, number bigint)``
-stands in both for a table of records that come in as one parameter, a JSON text made by `json_rows`.
+stands in both for a table of records that come in as one parameter, a JSON text made by `json_rows`. ``string_agg``
+makes one text of many.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def for_sqlite(text: str) -> SqliteText:
     text = _JSON_ROWS.sub(_json_each, text)
     lists = frozenset(_ANY.findall(text))
     text = _ANY.sub(r"IN (SELECT value FROM json_each(:\1))", text)
-    return SqliteText(_ROW_LOCK.sub("", text).replace("duly.", "duly_"), lists)
+    text = _ROW_LOCK.sub("", text).replace("string_agg(", "group_concat(")
+    return SqliteText(text.replace("duly.", "duly_"), lists)
 
 
 @lru_cache(maxsize=512)

@@ -9,14 +9,23 @@ from typing import Final
 from duly.ports.change import Repeat
 from duly.ports.ledger import LookUpDue, LookUpEnded, Lost, LostSettler, OpenBreaker, Turn, Turned
 from duly.ports.outcomes import Hearers
-from duly.ports.store import Due, LaneKey, Ownership, Parked, StoredDocument, Subscription, Unfinished
+from duly.ports.store import Due, LaneKey, Notice, Ownership, Parked, StoredDocument, Subscription, Unfinished
 from duly.stores import attempt_ends, ledger_scripts, look_up_scripts, outbox_scripts
+from duly.stores.archive_scripts import SqlArchive
 from duly.stores.commit_script import inbox_script
 from duly.stores.engine import Engine
+from duly.stores.history_scripts import SqlHistories
+from duly.stores.housekeeping_scripts import SqlHousekeeping
+from duly.stores.later_scripts import SqlLater
+from duly.stores.log_scripts import SqlLog
+from duly.stores.process_scripts import SqlProcesses
 from duly.stores.receipt_scripts import SqlReceipts
+from duly.stores.replay_scripts import SqlReplay
 from duly.stores.script import Script, Statement
 from duly.stores.sql_operations import SqlOperations
+from duly.stores.sql_projections import SqlProjections
 from duly.stores.sql_tenants import SqlTenants
+from duly.stores.stream_scripts import SqlStreams
 from duly.stores.turn_script import turn_script
 
 SELECT_DOCUMENT: Final = (
@@ -61,7 +70,20 @@ def unfinished_script(within: timedelta) -> Script[Unfinished]:
     return Unfinished(undelivered, unsettled)
 
 
-class SqlStore(SqlOperations, SqlReceipts, SqlTenants):
+class SqlStore(
+    SqlArchive,
+    SqlHistories,
+    SqlHousekeeping,
+    SqlLater,
+    SqlLog,
+    SqlOperations,
+    SqlProcesses,
+    SqlProjections,
+    SqlReceipts,
+    SqlReplay,
+    SqlStreams,
+    SqlTenants,
+):
     """The parts of the store port that are the same on every SQL database."""
 
     _engine: Engine
@@ -107,9 +129,9 @@ class SqlStore(SqlOperations, SqlReceipts, SqlTenants):
         """Put a lane on hold."""
         return await self._engine.write(lambda: outbox_scripts.hold_script(due, token, attempts, wait, reason))
 
-    async def park(self, due: Due, token: str, *, attempts: int, reason: str) -> bool:
-        """Move a row to the parked ones."""
-        return await self._engine.write(lambda: outbox_scripts.park_script(due, token, attempts, reason))
+    async def park(self, due: Due, token: str, *, attempts: int, reason: str, notice: Notice | None = None) -> bool:
+        """Move a row to the parked ones, with a notice of it."""
+        return await self._engine.write(lambda: outbox_scripts.park_script(due, token, attempts, reason, notice))
 
     async def parked(self, tenant: str, rows_max: int) -> list[Parked]:
         """A tenant's parked messages."""

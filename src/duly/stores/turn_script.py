@@ -32,7 +32,7 @@ PROBE: Final = 1
 PROBING_MS: Final = 1_000
 """How long an effect waits whose destination is just being probed."""
 
-CANDIDATES: Final = """
+DUE: Final = """
 SELECT * FROM (
     SELECT {columns}, e.key, e.destination, e.barred, e.requested_ms,
            CASE WHEN e.expires_ms <= duly.now_ms() THEN 1 ELSE 0 END AS is_late, e.urgent
@@ -41,18 +41,19 @@ SELECT * FROM (
        AND e.step = 'attempt' AND e.due_ms <= duly.now_ms() AND e.reported = 0
      ORDER BY e.due_ms, e.no LIMIT :share{n} FOR UPDATE SKIP LOCKED) AS due{n}
 """
-# By key, one by one: a join would be planned from statistics.
-SELECT_CONTENTS: Final = """
-SELECT c.effect_id, c.recipient, c.summary, c.content_type, c.body, c.attachments,
+# With what goes out, and whether its recipient is off the channel: looked up by key, one by one.
+CANDIDATES: Final = """
+SELECT due.*, c.recipient, c.summary, c.content_type, c.body, c.attachments,
        (SELECT s.reason FROM duly.suppression AS s
          WHERE s.tenant = c.tenant AND s.channel = c.channel AND s.recipient_hash = c.recipient_hash)
-  FROM duly.effect_content AS c WHERE c.effect_id = ANY(:ids)
+  FROM ({due}) AS due LEFT JOIN duly.effect_content AS c ON c.effect_id = due.id
 """
+# The clock is read once for all rows: in PostgreSQL it is a function that costs as much as an index.
 CLAIM_EFFECTS: Final = """
 UPDATE duly.effect AS e
    SET state = 'attempting', reason = '', attempts = e.attempts + 1, counted = e.counted + 1, token = :token,
-       lease_ms = duly.now_ms() + :lease_ms, changed_ms = duly.now_ms(), due_ms = NULL, moves = e.moves + 1,
-       first_attempt_ms = coalesce(e.first_attempt_ms, duly.now_ms())
+       lease_ms = (SELECT duly.now_ms()) + :lease_ms, changed_ms = (SELECT duly.now_ms()), due_ms = NULL,
+       moves = e.moves + 1, first_attempt_ms = coalesce(e.first_attempt_ms, (SELECT duly.now_ms()))
  WHERE e.id = ANY(:ids)
 """
 INSERT_ATTEMPTS: Final = """
@@ -96,9 +97,12 @@ class Candidate(msgspec.Struct, frozen=True):
     key: str
     destination: str
     barred: str
+    """Why it must not be attempted, now or ever; empty when nothing is against it."""
     requested_ms: int
     is_late: bool
     is_urgent: bool
+    prepared: Prepared | None
+    """What goes out; None when it was erased."""
 
     @property
     def place(self) -> str:
@@ -166,11 +170,20 @@ def _candidates(gateway: str, shares: list[tuple[int, str, int]]) -> Script[list
     arms: list[str] = []
     parameters: dict[str, object] = {"gateway": gateway}
     for n, (urgent, tenant, share) in enumerate(shares):
-        arms.append(CANDIDATES.format(columns=EFFECT_COLUMNS, n=n))
+        arms.append(DUE.format(columns=EFFECT_COLUMNS, n=n))
         parameters |= {f"urgent{n}": urgent, f"tenant{n}": tenant, f"share{n}": share}
-    found = yield Statement(" UNION ALL ".join(arms), parameters)
+    found = yield Statement(CANDIDATES.format(due=" UNION ALL ".join(arms)), parameters)
     return [
-        Candidate(effect_row(row), row[23], row[24], row[25], row[26], bool(row[27]), bool(row[28]))
+        Candidate(
+            row=effect_row(row),
+            key=row[23],
+            destination=row[24],
+            barred=row[25] or row[34] or "",
+            requested_ms=row[26],
+            is_late=bool(row[27]),
+            is_urgent=bool(row[28]),
+            prepared=None if row[29] is None else _prepared(row),
+        )
         for row in found.rows
     ]
 
@@ -179,46 +192,40 @@ def _sift(
     claim: Claim, standings: Standings, candidates: list[Candidate], slots: int, hearers: Hearers
 ) -> Script[tuple[list[tuple[Candidate, Prepared]], list[Candidate], bool]]:
     """What may be attempted now, with its request; what is left for want of a slot. The rest is closed or put off."""
-    if not candidates:
-        return [], [], False
-    contents: dict[str, Row] = {}
-    found = yield Statement(SELECT_CONTENTS, {"ids": [c.row.id for c in candidates]})
-    contents = {str(row[0]): row for row in found.rows}
     attempts: list[tuple[Candidate, Prepared]] = []
     left: list[Candidate] = []
     moves: list[Move] = []
     probed: set[str] = set()
     for candidate in candidates:
-        content = contents.get(candidate.row.id)
-        move = _instead(claim, standings, candidate, content)
-        if move is None and candidate.place in standings.breakers:
+        move = _instead(claim, standings, candidate)
+        if move is None and standings.breakers and candidate.place in standings.breakers:
             # One probe asks whether it is still away.
             if candidate.place in probed:
                 move = _put_off(candidate.row, standings.breakers[candidate.place].reason, PROBING_MS, hold="breaker")
             probed.add(candidate.place)
         if move is not None:
             moves.append(move)
-        elif content is None or len(attempts) == slots:
+        elif candidate.prepared is None or len(attempts) == slots:
             left.append(candidate)
         else:
-            attempts.append((candidate, _prepared(content, candidate.destination)))
+            attempts.append((candidate, candidate.prepared))
     has_promised = yield from move_effects(moves, hearers)
     return attempts, left, has_promised
 
 
-def _instead(claim: Claim, standings: Standings, candidate: Candidate, content: Row | None) -> Move | None:
+def _instead(claim: Claim, standings: Standings, candidate: Candidate) -> Move | None:
     """What becomes of a due effect instead of its next attempt; None when it is to be attempted."""
     row = candidate.row
-    if content is None:
+    if candidate.prepared is None:
         return _closed(row, Dispatch.CANCELLED, "erased")
-    suppressed = claim.barred or candidate.barred or content[6]
+    suppressed = claim.barred or candidate.barred
     if suppressed:
         return _closed(row, Dispatch.SUPPRESSED, suppressed)
     if candidate.is_late:
         return _closed(row, Dispatch.EXPIRED, "its time ran out")
     if row.tenant in standings.paused:
         return _put_off(row, f"the tenant is paused: {standings.paused[row.tenant]}", None, hold="tenant")
-    breaker = standings.breakers.get(candidate.place) if candidate.place else None
+    breaker = standings.breakers.get(candidate.place) if standings.breakers and candidate.place else None
     if breaker is not None and breaker.left_ms > 0:
         return _put_off(row, breaker.reason, PROBING_MS if breaker.is_probing else breaker.left_ms, hold="breaker")
     if row.origin is Origin.INSISTED:
@@ -267,14 +274,14 @@ def _put_off(row: EffectRow, reason: str, wait_ms: int | None, *, hold: str) -> 
     return Move(row=row, settled=Settled(state=state, reason=reason, wait=wait), hold=hold)
 
 
-def _prepared(content: Row, destination: str) -> Prepared:
+def _prepared(row: Row) -> Prepared:
     return Prepared(
-        recipient=content[1],
-        summary=content[2],
-        content_type=content[3],
-        body=bytes(content[4]),
-        destination=destination,
-        attachments=decode_attachments(content[5]),
+        recipient=row[29],
+        summary=row[30],
+        content_type=row[31],
+        body=bytes(row[32]),
+        destination=row[24],
+        attachments=decode_attachments(row[33]),
     )
 
 
@@ -299,6 +306,7 @@ def _begin(
         )
         for place in {"" if is_probe else candidate.place for candidate, _ in attempts} & set(standings.breakers)
     ]
+    started_at = time_of(standings.now_ms)
     claimed = [
         Claimed(
             effect_id=row.id,
@@ -311,12 +319,12 @@ def _begin(
             unsettled=row.unsettled,
             key_age=row.key_age,
             policy=row.policy,
-            is_probe=is_probe or candidate.place in standings.breakers,
+            is_probe=is_probe or (bool(standings.breakers) and candidate.place in standings.breakers),
             was_held=row.hold == "gateway",
             token=claim.token,
             prepared=prepared,
             requested_at=time_of(candidate.requested_ms),
-            started_at=time_of(standings.now_ms),
+            started_at=started_at,
             trace=row.trace,
         )
         for candidate, prepared in attempts

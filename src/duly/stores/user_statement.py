@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from duly.errors import UserSqlError
@@ -27,3 +27,13 @@ def values_of(statement: str, bound: Bound, parameters: Mapping[str, object]) ->
     if missing is not None:
         raise UserSqlError(f"The statement has a parameter :{missing} that was not passed: {statement}")
     return [parameters[name] for name in bound.names]
+
+
+def all_values_of(statement: str, bound: Bound, rows: Sequence[Mapping[str, object]]) -> list[list[object]]:
+    """The values of a statement's parameters for each of *rows*. Raises `UserSqlError`."""
+    first = values_of(statement, bound, rows[0])
+    names = bound.names
+    try:
+        return [first, *([row[name] for name in names] for row in rows[1:])]
+    except KeyError:
+        return [values_of(statement, bound, row) for row in rows]

@@ -52,11 +52,7 @@ EFFECT_FIELDS: Final = (
 ARM: Final = """
 SELECT * FROM (SELECT * FROM duly.effect AS e WHERE {lead} {order} LIMIT (SELECT CAST(:rows_max AS bigint))) AS arm
 """
-SCANNED_ARM: Final = """
-SELECT * FROM (SELECT * FROM (SELECT * FROM duly.effect AS e WHERE {lead} {order}
-                               LIMIT (SELECT CAST(:scanned_max AS bigint))) AS e
-                WHERE {rest} {order} LIMIT :rows_max) AS arm
-"""
+# How far a page looks: the last of so many rows. Asked first, so that the page itself is one walk along the index.
 EDGE: Final = """
 SELECT * FROM (SELECT e.requested_ms, e.no FROM duly.effect AS e WHERE {lead} {order} LIMIT 1
                 OFFSET (SELECT CAST(:scanned_max AS bigint)) - 1)
@@ -89,6 +85,9 @@ SELECT tenant, kind, about, detail, at_ms FROM duly.anomaly WHERE tenant = :tena
 """
 
 IS_TENANTS: Final = "e.tenant = :tenant"
+BY_STATE: Final = f"{IS_TENANTS} AND e.state <> 'accepted' AND e.state <> 'attempting'"
+# The tenant as an expression, so that no index of its effects looks better than the leases, which are few.
+BY_LEASE: Final = "e.tenant || '' = :tenant AND e.lease_ms IS NOT NULL"
 IS_RECIPIENTS: Final = """
 EXISTS (SELECT 1 FROM duly.effect_content AS c
          WHERE c.effect_id = e.id AND c.tenant = :tenant AND c.recipient = :recipient)
@@ -135,24 +134,27 @@ def page_script(
     query = yield from query_script(tenant, wanted, after)
     if query is None:
         return [], None
-    order, rest = LATEST_FIRST, " AND ".join(query.rest)
-    form = SCANNED_ARM if rest else ARM
-    arms = " UNION ALL ".join(form.format(lead=lead, rest=rest, order=order) for lead in query.leads)
-    scanned: dict[str, object] = {"scanned_max": ROWS_SCANNED_MAX} if rest else {}
-    found = yield Statement(
-        SELECT_PAGE.format(fields=EFFECT_FIELDS, arms=arms, order=order),
-        {**query.parameters, **scanned, "rows_max": rows_max + 1},
+    edge = (yield from _edge(query)) if query.rest else None
+    parameters: dict[str, object] = {**query.parameters, "rows_max": rows_max + 1}
+    conditions = query.rest
+    if edge is not None:
+        conditions = (*conditions, "(e.requested_ms, e.no) >= (:edge_ms, :edge_no)")
+        parameters |= {"edge_ms": edge.requested_ms, "edge_no": edge.no}
+    arms = " UNION ALL ".join(
+        ARM.format(lead=" AND ".join((lead, *conditions)), order=LATEST_FIRST) for lead in query.leads
     )
+    found = yield Statement(SELECT_PAGE.format(fields=EFFECT_FIELDS, arms=arms, order=LATEST_FIRST), parameters)
     rows = list(found.rows)
-    edge: Place | None = None
-    if rest:
-        edges = " UNION ALL ".join(EDGE.format(lead=lead, order=order) for lead in query.leads)
-        cut = yield Statement(edges, {**query.parameters, **scanned})
-        edge = max((Place(*row) for row in cut.rows), key=_order, default=None)
-        # Behind the edge, other arms may hold what one of them has not looked at.
-        rows = [row for row in rows if edge is None or _order(_place(row)) >= _order(edge)]
     views = yield from views_script(rows[:rows_max])
     return views, _place(rows[rows_max - 1]) if len(rows) > rows_max else edge
+
+
+def _edge(query: Query) -> Script[Place | None]:
+    """Up to where one page looks: behind it, one of the arms has more than it looks at. None when it sees all."""
+    edges = " UNION ALL ".join(EDGE.format(lead=lead, order=LATEST_FIRST) for lead in query.leads)
+    parameters: dict[str, object] = {**query.parameters, "scanned_max": ROWS_SCANNED_MAX}
+    cut = yield Statement(edges, parameters)
+    return max((Place(*row) for row in cut.rows), key=_order, default=None)
 
 
 def query_script(tenant: str, wanted: EffectFilter, after: Place | None = None) -> Script[Query | None]:
@@ -267,7 +269,10 @@ def audit_row(row: Row) -> AuditRow:
 
 
 def _by_states(states: tuple[Dispatch, ...], leads: list[str], rest: list[str], parameters: dict[str, object]) -> None:
-    """Every state has an index but for `accepted`, in which most effects are: these are found on the way."""
+    """Every state has an index but for `accepted`, in which most effects are: these are found on the way.
+
+    Effects are `attempting` for so short a time that only their leases are in an index.
+    """
     if not states:
         return
     if leads or Dispatch.ACCEPTED in states:
@@ -277,7 +282,8 @@ def _by_states(states: tuple[Dispatch, ...], leads: list[str], rest: list[str], 
     for number, state in enumerate(sorted({state.value for state in states})):
         parameters[f"state{number}"] = state
         # Said once more in the words of the index, which holds nothing else.
-        leads.append(f"{IS_TENANTS} AND e.state = :state{number} AND e.state <> 'accepted'")
+        way = BY_LEASE if state == Dispatch.ATTEMPTING.value else BY_STATE
+        leads.append(f"{way} AND e.state = :state{number}")
 
 
 def _window(wanted: EffectFilter, after: Place | None, parameters: dict[str, object]) -> list[str]:

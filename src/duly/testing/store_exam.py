@@ -39,6 +39,12 @@ TABLES: Final = (
     "outbox",
     "lane_hold",
     "parked",
+    "later",
+    "snapshot",
+    "process_step",
+    "projection",
+    "read_model",
+    "read_entry",
     "effect",
     "effect_content",
     "attempt",
@@ -47,7 +53,7 @@ TABLES: Final = (
     "suppression",
     "anomaly",
 )
-"""The tables that changes write to."""
+"""The tables that changes, and what follows from them, write to."""
 
 
 class ExaminedStore(Store, Protocol):

@@ -62,7 +62,7 @@ class CommandBus:
     ) -> None:
         self._routes = routes
         self._store = store
-        self._inbox_keep = inbox_keep
+        self.inbox_keep = inbox_keep
         self._checks = checks
         self._on_commit = on_commit
         self._contention = contention
@@ -74,22 +74,23 @@ class CommandBus:
         `CommandIdReused`, `ConcurrencyConflict`, `AggregateExists`, `UniqueViolation`, `StoreError`, and whatever the
         handlers raise.
         """
-        execution = self._admit(command, checked_tenant(tenant), command_id)
-        facts = {"duly.tenant": execution.envelope.tenant, "duly.message_id": execution.envelope.id}
-        with span(f"execute {execution.envelope.name}", facts):
-            result = await self._until_settled(execution)
+        result, _ = await self.settle(command, tenant=tenant, command_id=command_id)
         # The start has checked that the handler's return type is the command's R.
         return cast("R", result)
 
-    def _admit(self, command: Command[R], tenant: str, command_id: str | None) -> Execution:
+    async def settle(
+        self, command: Command[R], *, tenant: str | None, command_id: str | None
+    ) -> tuple[object, Done | Repeat]:
+        """As `execute`; the result, with what the store said."""
+        execution = self.admit(command, checked_tenant(tenant), command_id)
+        facts = {"duly.tenant": execution.envelope.tenant, "duly.message_id": execution.envelope.id}
+        with span(f"execute {execution.envelope.name}", facts):
+            return await self._until_settled(execution)
+
+    def admit(self, command: Command[R], tenant: str, command_id: str | None) -> Execution:
+        """*command* with its origin, checked. Raises `InvalidInput`."""
         cls = type(command)
-        route = self._routes.commands.get(cls)
-        if route is None:
-            known = ", ".join(sorted(known.__qualname__ for known in self._routes.commands)) or "none"
-            raise UnknownCommand(
-                f"No module handles {cls.__qualname__}. Write a handler with @module.command and give the module to "
-                f"Duly(modules=[…]). Commands that are handled: {known}."
-            )
+        route = self._routes.command(cls)
         command_id = checked_command_id(command_id) if command_id is not None else str(uuid4())
         body = self._routes.catalog.codec(cls).encode_whole(command)
         self._checks.check(command)
@@ -111,16 +112,16 @@ class CommandBus:
             digest=digest_of(cls.__duly__.name, body),
         )
 
-    async def _until_settled(self, execution: Execution) -> object:
+    async def _until_settled(self, execution: Execution) -> tuple[object, Done | Repeat]:
         verdict: Verdict | None = None
         for attempt in range(CONFLICT_RETRIES_MAX + 1):
             async with self._contention.turn(execution.envelope.tenant, verdict, attempt):
                 verdict, result = await self._once(execution)
             match verdict:
                 case Done():
-                    return result
+                    return result, verdict
                 case Repeat():
-                    return self._repeated(execution, verdict)
+                    return self._repeated(execution, verdict), verdict
                 case Taken(type=type_name, field=field, value=value):
                     raise UniqueViolation(
                         type_name,
@@ -152,12 +153,14 @@ class CommandBus:
                     digest=execution.digest,
                     token=uuid4().hex,
                     result=self._encoded_result(route, result),
-                    keep=self._inbox_keep,
+                    keep=self.inbox_keep,
                 )
                 hit("command.before_commit")
                 verdict = await work.commit(inbox=inbox)
         except WriteRefused as refused:
-            return refused.verdict, None
+            # Written before the inbox row was: the first execution may have been faster.
+            row = await self._store.inbox_row(envelope.tenant, execution.command_id)
+            return row or refused.verdict, None
         except StoreError as error:
             # A user's own statement may fail because the command was executed before; other errors say nothing.
             if not isinstance(error, UserSqlError):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -13,11 +13,17 @@ from duly.messages.catalog import Upcaster, upcast
 from duly.messages.codec import Codec
 from duly.messages.fields import Marker, marked_fields
 from duly.ports.change import Entry
-from duly.ports.store import StoredDocument
+from duly.ports.store import OpenTransaction, Reading, StoredDocument, StoredStream
 
 INDEX_VALUE_BYTES_MAX: Final = 1_000
 
 A = TypeVar("A", bound=Aggregate)
+
+Source: TypeAlias = Reading | OpenTransaction
+"""Where aggregates are read: what was committed, or what an open transaction sees."""
+
+Stored: TypeAlias = StoredDocument | StoredStream
+"""An aggregate as it lies in the database."""
 
 
 class AggregateType(Generic[A]):
@@ -32,20 +38,39 @@ class AggregateType(Generic[A]):
         self._codec = Codec(cls, self.name)
         self._upcasters = upcasters
 
+    def read(self, source: Source, tenant: str, aggregate_id: str) -> Awaitable[Stored | None]:
+        """The stored form of one aggregate, or None."""
+        return source.document(tenant, self.name, aggregate_id)
+
+    def read_by(
+        self, source: Source, tenant: str, field: str, value: str, rows_max: int, is_in_hand: Callable[[str], bool]
+    ) -> Awaitable[Sequence[Stored]]:
+        """The stored forms of those with a value, by id; of those in hand the id is enough."""
+        return source.documents_by(tenant, self.name, field, value, rows_max)
+
     def encode(self, aggregate: A) -> str:
         """The document of an aggregate. Raises `InvalidMessage`."""
         return self._codec.encode_whole(aggregate).decode()
 
-    def decode(self, document: StoredDocument) -> A:
-        """The aggregate of a document, brought up to the present version of its fields."""
+    def decode(self, document: Stored) -> A:
+        """The aggregate of its stored form, brought up to the present version of its fields."""
+        assert isinstance(document, StoredDocument)
         body = upcast(document.body, document.schema, self.schema, self._upcasters)
         aggregate = self._codec.decode(body.encode())
         if aggregate.id != document.id:
             raise InvalidField("id", f"The document {self.name}/{document.id} calls itself {aggregate.id!r}.")
         return aggregate
 
-    def is_changed(self, aggregate: A, body: str, document: StoredDocument) -> bool:
+    def is_touched(self, aggregate: A, document: Stored) -> bool:
+        """Whether *aggregate*, which was to be looked at only, is another than its stored form."""
+        return "_recorded" in aggregate.__dict__ or self.is_changed(aggregate, self.encode(aggregate), document)
+
+    def check_removable(self, aggregate: A) -> None:
+        """Raises `InvalidInput` when aggregates of this type stay."""
+
+    def is_changed(self, aggregate: A, body: str, document: Stored) -> bool:
         """Whether *body*, the present form of *aggregate*, says something else than *document*."""
+        assert isinstance(document, StoredDocument)
         if body == document.body:
             return False
         # An older form of the same facts (a field added with a default) is no change.

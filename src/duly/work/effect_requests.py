@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from duly.clock import EPOCH, to_milliseconds
 from duly.errors import CascadeTooDeep, InvalidField, InvalidInput, PayloadTooLarge
 from duly.messages.envelope import CASCADE_DEPTH_MAX, Link
 from duly.messages.fields import ERASED, Marker, marked_fields
@@ -15,14 +13,12 @@ from duly.messages.message import Effect
 from duly.ports.change import Intent
 from duly.ports.gateway import Prepared, encode_attachments
 from duly.telemetry import current_trace
+from duly.work.moments import Moment, milliseconds_of
 from duly.work.scope import Scope
 
 REQUEST_BYTES_MAX: Final = 256 * 1024
 KEY_CHARACTERS_MAX: Final = 200
 REFERENCE_CHARACTERS_MAX: Final = 200
-WAIT_DAYS_MAX: Final = 3_650
-"""How far ahead an effect may be scheduled by a wait; by a time, until the year 9000."""
-_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Effects:
@@ -37,8 +33,8 @@ class Effects:
         *,
         key: str | None = None,
         reference: str | None = None,
-        at: datetime | timedelta | None = None,
-        expires: datetime | timedelta | None = None,
+        at: Moment | None = None,
+        expires: Moment | None = None,
         urgent: bool = False,
     ) -> str:
         """Ask for *effect*; its id. The same request by the same cause is the same effect, also when it is made again.
@@ -54,8 +50,8 @@ class Effects:
         handling = scope.handling()
         _check_text("key", key, KEY_CHARACTERS_MAX)
         _check_text("reference", reference, REFERENCE_CHARACTERS_MAX)
-        at_ms, after_ms = _moment("at", at)
-        expires_at_ms, expires_after_ms = _moment("expires", expires)
+        at_ms, after_ms = milliseconds_of("at", at)
+        expires_at_ms, expires_after_ms = milliseconds_of("expires", expires)
         cls = type(effect)
         chain = (*handling.cause.chain, handling.cause.link())
         _check_chain(cls, chain)
@@ -145,22 +141,3 @@ def _check_size(cls: type[Effect], prepared: Prepared) -> None:
             f"The request for {cls.__qualname__} has {len(prepared.body):,} bytes; the limit is "
             f"{REQUEST_BYTES_MAX:,}. Send a link to what is large, or attach it by reference."
         )
-
-
-def _moment(name: str, moment: datetime | timedelta | None) -> tuple[int | None, int | None]:
-    """A time as milliseconds since 1970, or a wait in milliseconds. Raises `InvalidInput`."""
-    match moment:
-        case None:
-            return None, None
-        case timedelta():
-            if moment < timedelta():
-                raise InvalidInput(f"{name}={moment} lies before the commit. Use a wait of zero or more.")
-            if moment.days >= WAIT_DAYS_MAX:
-                raise InvalidInput(f"{name}={moment} is too far ahead. Use a wait of less than {WAIT_DAYS_MAX:,} days.")
-            return None, to_milliseconds(moment)
-        case datetime():
-            if moment.tzinfo is None:
-                raise InvalidInput(f"{name}={moment} has no time zone. Use datetime(…, tzinfo=UTC) or another zone.")
-            if not EPOCH <= moment < _LATEST:
-                raise InvalidInput(f"{name}={moment} is no time to wait for. Use one between 1970 and 9000.")
-            return to_milliseconds(moment - EPOCH), None

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias, TypeVar
 
 from duly.domain.aggregate import ID_CHARACTERS_MAX, Aggregate, Recorded, stream_of, take_recorded
-from duly.errors import AggregateExists, InvalidField, InvalidInput, ReadOnlyUse
-from duly.ports.change import DocumentWrite, Entry, VersionCheck
+from duly.errors import AggregateExists, InvalidField, InvalidInput, ReadOnlyUse, UnrecordedChange
+from duly.ports.change import DocumentWrite, Entry, SnapshotWrite, VersionCheck
 from duly.ports.store import StoredDocument
-from duly.work.aggregate_type import AggregateType
+from duly.work.aggregate_type import AggregateType, Stored
+from duly.work.memory import Memory
+from duly.work.stream_type import StreamType
 
 A = TypeVar("A", bound=Aggregate)
+
+Key: TypeAlias = tuple[str, str]
+"""Stored name of the type, and id."""
 
 
 class Tracked:
     """One aggregate in hand: as it was loaded (None: new), and what it is now."""
 
-    __slots__ = ("aggregate", "aggregate_type", "checked", "document", "entries", "recorded", "removed")
+    __slots__ = ("aggregate", "aggregate_type", "checked", "document", "entries", "recorded", "removed", "written")
 
     def __init__(
         self,
         aggregate_type: AggregateType[Any],
         aggregate: Aggregate,
-        document: StoredDocument | None,
+        document: Stored | None,
         entries: tuple[Entry, ...],
         *,
         checked: bool,
@@ -35,16 +40,30 @@ class Tracked:
         self.checked = checked
         self.recorded = False
         self.removed = False
+        self.written = 0
+        """How many events of a stream are counted in the (open) transaction beyond those of `document`."""
 
     @property
     def version(self) -> int:
         """The version in the database; 0 for a new one."""
-        return self.document.version if self.document else 0
+        return self.document.version + self.written if self.document else self.written
 
     @property
     def stream(self) -> str:
         """The stream of its events."""
         return stream_of(self.aggregate_type.name, self.aggregate.id)
+
+    def remember(self) -> Callable[[], None]:
+        """What puts it back as it is now, the fields of its aggregate included. What was read stays `checked`."""
+        held = {name: getattr(self, name) for name in self.__slots__ if name != "checked"}
+        memory = Memory(self.aggregate)
+
+        def restore() -> None:
+            for name, value in held.items():
+                setattr(self, name, value)
+            memory.restore()
+
+        return restore
 
 
 class DocumentChanges:
@@ -55,18 +74,39 @@ class DocumentChanges:
         self.checks: list[VersionCheck] = []
         self.entries_removed: list[Entry] = []
         self.entries_added: list[Entry] = []
+        self.snapshots: list[SnapshotWrite] = []
+        self.silent: list[str] = []
+        """Streams that were added and have no event yet."""
 
     def __bool__(self) -> bool:
         return bool(self.documents)
+
+    def check_said(self) -> None:
+        """Raises `UnrecordedChange` for a stream without events: there would be nothing of it."""
+        if self.silent:
+            raise UnrecordedChange(
+                f"{self.silent[0]} was added and has recorded nothing, so there is nothing to store. An event-sourced "
+                "aggregate begins with an event: record one."
+            )
+
+
+class Moment:
+    """What was in hand when it began, and what was read since, as it was read: the commit checks that as well."""
+
+    def __init__(self, tracked: dict[Key, Tracked], missing: dict[Key, None], peeked: int) -> None:
+        self.tracked = {key: (one, one.remember()) for key, one in tracked.items()}
+        self.missing = dict(missing)
+        self.peeked = peeked
 
 
 class IdentityMap:
     """Keeps each aggregate once, so that two handlers of one unit of work change the same object."""
 
     def __init__(self) -> None:
-        self._tracked: dict[tuple[str, str], Tracked] = {}
-        self._missing: dict[tuple[str, str], None] = {}
-        self._peeked: list[tuple[AggregateType[Any], Aggregate, StoredDocument]] = []
+        self._tracked: dict[Key, Tracked] = {}
+        self._missing: dict[Key, None] = {}
+        self._peeked: list[tuple[AggregateType[Any], Aggregate, Stored]] = []
+        self._moments: list[Moment] = []
 
     def get(self, aggregate_type: AggregateType[A], aggregate_id: str) -> A | None:
         """The aggregate in hand, if it is; `is_known` tells whether None is an answer."""
@@ -82,22 +122,30 @@ class IdentityMap:
         key = (aggregate_type.name, aggregate_id)
         return key in self._tracked or key in self._missing
 
-    def loaded(self, aggregate_type: AggregateType[A], document: StoredDocument, *, checked: bool) -> A | None:
+    def loaded(self, aggregate_type: AggregateType[A], document: Stored, *, checked: bool) -> A | None:
         """Take a document in hand; the object that is in hand already, if there is one (None: it was removed)."""
         key = (aggregate_type.name, document.id)
         if key not in self._tracked:
             aggregate = aggregate_type.decode(document)
             entries = aggregate_type.entries(aggregate)
-            self._tracked[key] = Tracked(aggregate_type, aggregate, document, entries, checked=checked)
+            tracked = self._tracked[key] = Tracked(aggregate_type, aggregate, document, entries, checked=checked)
+            for moment in self._moments:
+                moment.tracked[key] = (tracked, tracked.remember())
         tracked = self._tracked[key]
         assert isinstance(tracked.aggregate, aggregate_type.cls)
         return None if tracked.removed else tracked.aggregate
 
     def missing(self, aggregate_type: AggregateType[Any], aggregate_id: str) -> None:
         """Remember that there is no such aggregate: an answer that the commit checks too."""
-        self._missing[aggregate_type.name, aggregate_id] = None
+        for missing in (self._missing, *(moment.missing for moment in self._moments)):
+            missing[aggregate_type.name, aggregate_id] = None
 
-    def peeked(self, aggregate_type: AggregateType[A], document: StoredDocument) -> A:
+    def as_read(self, aggregate_type: AggregateType[Any], aggregate_id: str) -> Stored | None:
+        """What was read of an aggregate in hand, before anything was written."""
+        tracked = self._tracked.get((aggregate_type.name, aggregate_id))
+        return None if tracked is None else tracked.document
+
+    def peeked(self, aggregate_type: AggregateType[A], document: Stored) -> A:
         """An aggregate apart from those in hand, to look at."""
         aggregate = aggregate_type.decode(document)
         self._peeked.append((aggregate_type, aggregate, document))
@@ -132,6 +180,7 @@ class IdentityMap:
         tracked = self._tracked.get((aggregate_type.name, aggregate.id))
         if tracked is None or tracked.aggregate is not aggregate:
             raise InvalidInput(f"{aggregate_type.name}/{aggregate.id} was not got from this repository.")
+        aggregate_type.check_removable(aggregate)
         tracked.removed = True
 
     def take_recorded(self) -> list[tuple[Recorded, Tracked]]:
@@ -162,9 +211,30 @@ class IdentityMap:
                 del self._tracked[write.type, write.id]
                 self._missing[write.type, write.id] = None
                 continue
-            tracked.document = StoredDocument(write.id, write.expected + 1, write.schema, write.body)
+            if isinstance(tracked.aggregate_type, StreamType):
+                tracked.written += write.grows
+            else:
+                tracked.document = StoredDocument(write.id, write.expected + 1, write.schema, write.body)
             tracked.entries = tracked.aggregate_type.entries(tracked.aggregate)
             tracked.recorded = False
+
+    def begin_moment(self) -> Moment:
+        """What is in hand now, for `restore`; it goes on until `end_moment`."""
+        moment = Moment(self._tracked, self._missing, len(self._peeked))
+        self._moments.append(moment)
+        return moment
+
+    def restore(self, moment: Moment) -> None:
+        """Take back what was changed, added and removed since *moment*; the objects in hand then are as they were."""
+        for _, restore in moment.tracked.values():
+            restore()
+        self._tracked = {key: tracked for key, (tracked, _) in moment.tracked.items()}
+        self._missing = dict(moment.missing)
+        del self._peeked[moment.peeked :]
+
+    def end_moment(self, moment: Moment) -> None:
+        """It will not be restored any more."""
+        self._moments.remove(moment)
 
     def in_hand(self) -> Iterator[Tracked]:
         """Every aggregate in hand."""
@@ -172,6 +242,9 @@ class IdentityMap:
 
     def _add_change(self, tracked: Tracked, found: DocumentChanges) -> None:
         of, aggregate, document = tracked.aggregate_type, tracked.aggregate, tracked.document
+        if isinstance(of, StreamType):
+            self._add_events(of, tracked, found)
+            return
         if tracked.removed:
             if document is not None:
                 found.documents.append(
@@ -191,7 +264,26 @@ class IdentityMap:
         found.documents.append(
             DocumentWrite(type=of.name, id=aggregate.id, expected=tracked.version, schema=of.schema, body=body)
         )
-        entries = of.entries(aggregate)
+        self._add_entries(tracked, found)
+
+    def _add_events(self, of: StreamType[Any], tracked: Tracked, found: DocumentChanges) -> None:
+        """The head of a stream, whose version counts events; the events go with the messages of the change."""
+        aggregate, version = tracked.aggregate, tracked.version
+        assert isinstance(aggregate, of.cls)
+        grows = of.recorded_since(aggregate, version)
+        if not grows:
+            if not version:
+                found.silent.append(tracked.stream)
+            elif tracked.checked:
+                found.checks.append(VersionCheck(of.name, aggregate.id, version))
+            return
+        found.documents.append(of.head(aggregate, version, grows))
+        self._add_entries(tracked, found)
+        if (snapshot := of.snapshot(aggregate, tracked.document)) is not None:
+            found.snapshots.append(snapshot)
+
+    def _add_entries(self, tracked: Tracked, found: DocumentChanges) -> None:
+        entries = tracked.aggregate_type.entries(tracked.aggregate)
         if entries != tracked.entries:
             before, after = set(tracked.entries), set(entries)
             found.entries_removed += [entry for entry in tracked.entries if entry not in after]
@@ -199,7 +291,7 @@ class IdentityMap:
 
     def _refuse_changed_peeks(self) -> None:
         for of, aggregate, document in self._peeked:
-            if "_recorded" in aggregate.__dict__ or of.is_changed(aggregate, of.encode(aggregate), document):
+            if of.is_touched(aggregate, document):
                 raise ReadOnlyUse(
                     f"{of.name}/{document.id} was peeked at and then changed. Use get() or find() to change it."
                 )

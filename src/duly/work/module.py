@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from enum import Enum
-from typing import TypeVar, overload
+from typing import TypeAlias, TypeVar, overload
 
 import msgspec
 
 from duly.domain.aggregate import Aggregate
-from duly.messages.catalog import Upcaster
+from duly.domain.process_manager import ProcessManager
+from duly.domain.projection import Projection, ReadModel
 from duly.messages.message import Message
+from duly.messages.upcasting import Splitter, Upcasted, Upcaster
 
 F = TypeVar("F", bound=Callable[..., object])
+OneToOne: TypeAlias = Callable[[dict[str, object]], dict[str, object]]
+S = TypeVar("S", bound=Callable[[dict[str, object]], dict[str, object] | Sequence[Upcasted] | None])
 
 
 class HandlerKind(Enum):
@@ -23,6 +28,7 @@ class HandlerKind(Enum):
     IN_TRANSACTION = "in_transaction"
     AFTER_COMMIT = "after_commit"
     PUBLISHES = "publishes"
+    PROCESS = "process"
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +40,13 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     formerly: tuple[str, ...]
     key: str | None
     function: Callable[..., object]
+    after: timedelta | None = None
 
 
 class Upcast(msgspec.Struct, frozen=True):
-    """How stored fields of one version become those of the next."""
+    """How stored fields of one version become those of the next; with a `Splitter`, other messages or none."""
 
-    cls: type[Message] | type[Aggregate]
+    cls: type[Message] | type[Aggregate] | type[ReadModel] | type[ProcessManager]
     from_version: int
     step: Upcaster
 
@@ -49,11 +56,21 @@ class Module:
 
     *messages* are the domain events that other modules may hear inside the transaction, and the commands it offers.
     *tables* are statements (``CREATE TABLE …``) for the module's own SQL tables, each run once, by
-    ``duly migrate``.
+    ``duly migrate``. *projections* build its read models. *processes* hear events and send commands.
     """
 
-    def __init__(self, name: str, *, messages: Sequence[type[Message]] = (), tables: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        messages: Sequence[type[Message]] = (),
+        tables: Sequence[str] = (),
+        projections: Sequence[Projection] = (),
+        processes: Sequence[type[ProcessManager]] = (),
+    ) -> None:
         self.name = name
+        self.processes: tuple[type[ProcessManager], ...] = tuple(processes)
+        self.projections: tuple[Projection, ...] = tuple(projections)
         self.messages: tuple[type[Message], ...] = tuple(messages)
         self.tables: tuple[str, ...] = tuple(tables)
         self.definitions: list[Definition] = []
@@ -91,7 +108,13 @@ class Module:
     def after_commit(self, handler: F, /) -> F: ...
     @overload
     def after_commit(
-        self, /, *, name: str | None = None, formerly: tuple[str, ...] = (), key: str | None = None
+        self,
+        /,
+        *,
+        name: str | None = None,
+        formerly: tuple[str, ...] = (),
+        key: str | None = None,
+        after: timedelta | None = None,
     ) -> Callable[[F], F]: ...
     def after_commit(
         self,
@@ -101,12 +124,14 @@ class Module:
         name: str | None = None,
         formerly: tuple[str, ...] = (),
         key: str | None = None,
+        after: timedelta | None = None,
     ) -> F | Callable[[F], F]:
         """Hears an event from the outbox, in a transaction of its own, as often as it takes.
 
-        *key* names the field whose value orders messages; the aggregate's stream by default.
+        *key* names the field whose value orders messages; the aggregate's stream by default. With *after* it hears so
+        long after the commit, in the order in which messages become due.
         """
-        return self._define(HandlerKind.AFTER_COMMIT, handler, name, formerly, key)
+        return self._define(HandlerKind.AFTER_COMMIT, handler, name, formerly, key, after)
 
     @overload
     def publishes(self, handler: F, /) -> F: ...
@@ -118,15 +143,29 @@ class Module:
         """Makes a public event from a domain event (or None, to keep it inside): a plain function of one argument."""
         return self._define(HandlerKind.PUBLISHES, handler, name, formerly)
 
+    @overload
     def upcasts(
-        self, cls: type[Message] | type[Aggregate], *, from_version: int
-    ) -> Callable[[Callable[[dict[str, object]], dict[str, object]]], Callable[[dict[str, object]], dict[str, object]]]:
-        """Registers how the stored fields of *from_version* become those of the next version."""
+        self, cls: type[Message] | type[Aggregate] | type[ReadModel] | type[ProcessManager], *, from_version: int
+    ) -> Callable[[OneToOne], OneToOne]: ...
+    @overload
+    def upcasts(
+        self, cls: type[Message], *, from_version: int, into: tuple[type[Message], ...]
+    ) -> Callable[[S], S]: ...
+    def upcasts(
+        self,
+        cls: type[Message] | type[Aggregate] | type[ReadModel] | type[ProcessManager],
+        *,
+        from_version: int,
+        into: tuple[type[Message], ...] | None = None,
+    ) -> Callable[[S], S]:
+        """Registers how the stored fields of *from_version* become those of the next version.
 
-        def register(
-            step: Callable[[dict[str, object]], dict[str, object]],
-        ) -> Callable[[dict[str, object]], dict[str, object]]:
-            self.upcasts_defined.append(Upcast(cls, from_version, step))
+        With *into* a stored message may become several, each an `Upcasted` of one of these types, or nothing: None or
+        an empty list. Whoever hears or reads one of these types then reads what is stored under this one, too.
+        """
+
+        def register(step: S) -> S:
+            self.upcasts_defined.append(Upcast(cls, from_version, step if into is None else Splitter(step, into)))
             return step
 
         return register
@@ -138,6 +177,7 @@ class Module:
         name: str | None,
         formerly: tuple[str, ...],
         key: str | None = None,
+        after: timedelta | None = None,
     ) -> F | Callable[[F], F]:
         def register(function: F) -> F:
             own = name or getattr(function, "__name__", "handler")
@@ -149,6 +189,7 @@ class Module:
                     formerly=tuple(old if "." in old else f"{self.name}.{old}" for old in formerly),
                     key=key,
                     function=function,
+                    after=after,
                 )
             )
             return function

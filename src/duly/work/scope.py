@@ -6,14 +6,18 @@ knows the routes, which know handlers, which take these parameters.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from duly.domain.aggregate import Aggregate
 from duly.messages.catalog import Catalog
-from duly.messages.envelope import Envelope
-from duly.messages.message import Effect
+from duly.messages.envelope import Envelope, Kind
+from duly.messages.message import Command, Effect, Message
 from duly.ports.attachments import AttachmentKeeper
-from duly.ports.change import Intent
+from duly.ports.change import Intent, Later, ProcessStep
+from duly.ports.projections import ReadModelReading
 from duly.ports.store import OpenTransaction, Reading
 from duly.ports.templates import TemplateKeeper
 from duly.work.aggregate_type import AggregateType
@@ -25,7 +29,7 @@ A = TypeVar("A", bound=Aggregate)
 class Handling:
     """The call of one handler: what it hears, its names, and how many things it has made so far."""
 
-    __slots__ = ("_effects", "_messages", "cause", "handler", "identity")
+    __slots__ = ("_commands", "_effects", "_messages", "_parts", "cause", "handler", "identity")
 
     def __init__(self, cause: Envelope, *, handler: str, identity: str) -> None:
         """*handler* is its present stored name, *identity* the oldest one, from which ids are derived."""
@@ -34,16 +38,40 @@ class Handling:
         self.identity = identity
         self._messages = -1
         self._effects = -1
+        self._commands = -1
+        self._parts = -1
 
     def next_message(self) -> int:
         """The ordinal of the next message that this call makes, from 0."""
         self._messages += 1
         return self._messages
 
+    def next_part(self) -> int:
+        """Which of the messages that its cause has become, and that the handler hears, is at hand, from 0."""
+        self._parts += 1
+        return self._parts
+
     def next_effect(self) -> int:
         """The ordinal of the next effect without a key of its own, from 0."""
         self._effects += 1
         return self._effects
+
+    def next_command(self) -> int:
+        """The ordinal of the next command without a key of its own, from 0."""
+        self._commands += 1
+        return self._commands
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to be stored and promised to one subscriber, by its stored name."""
+
+    message: Message
+    kind: Kind
+    id: str
+    subscriber: str
+    lane: str
+    stream: str | None
+    later: Later | None = None
 
 
 class Scope(Protocol):
@@ -97,8 +125,26 @@ class Scope(Protocol):
     def intend(self, intent: Intent) -> None:
         """Add the intent of an effect."""
 
+    def command_taker(self, command: type[Command[object]]) -> str:
+        """The stored name of the subscriber that executes commands of a type. Raises `UnknownCommand`."""
+
+    def post(self, post: Post) -> None:
+        """Add a message to one subscriber. Raises `InvalidMessage`, `CascadeTooDeep`, `TooManyMessages`."""
+
+    def withdraw(self, later_id: str) -> None:
+        """Withdraw a promise for later."""
+
+    def step(self, step: ProcessStep) -> None:
+        """Add a step to the history of a process."""
+
+    def read_model_source(self) -> ReadModelReading:
+        """Where read models are read: the open transaction if there is one, else what was committed."""
+
     async def sql_transaction(self) -> OpenTransaction:
         """The open transaction, begun now if it was not."""
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """A block that is taken back when it raises."""
 
     def doom(self, error: BaseException) -> None:
         """Nothing of this unit of work may be committed, whoever catches *error*."""

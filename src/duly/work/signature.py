@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from duly.domain.aggregate import Aggregate
+from duly.domain.projection import ReadModel
 from duly.messages.message import Effect, Message
 from duly.messages.outcomes import EffectOutcome
 from duly.work.aggregate_type import AggregateType
 from duly.work.attachments import Attachments
+from duly.work.commands import Commands
 from duly.work.context import Context
 from duly.work.effect_requests import Effects
 from duly.work.module import Definition, HandlerKind
+from duly.work.read_model_type import ReadModelType
+from duly.work.read_models import CommittedShelf, ReadModels
 from duly.work.repository import Repository
 from duly.work.routes import Call
 from duly.work.scope import Scope
@@ -26,12 +30,15 @@ Supply: TypeAlias = Callable[[Scope], object]
 """Makes the argument of one parameter."""
 
 ALLOWED: dict[HandlerKind, tuple[type, ...]] = {
-    HandlerKind.COMMAND: (Repository, Effects, Templates, Attachments, Sql, Context),
-    HandlerKind.IN_TRANSACTION: (Repository, Effects, Templates, Attachments, Sql, Context),
-    HandlerKind.AFTER_COMMIT: (Repository, Effects, Templates, Attachments, Sql, Context),
-    HandlerKind.QUERY: (Repository, Reader, Context),
+    HandlerKind.COMMAND: (Repository, ReadModels, Effects, Commands, Templates, Attachments, Sql, Context),
+    HandlerKind.IN_TRANSACTION: (Repository, ReadModels, Effects, Commands, Templates, Attachments, Sql, Context),
+    HandlerKind.AFTER_COMMIT: (Repository, ReadModels, Effects, Commands, Templates, Attachments, Sql, Context),
+    HandlerKind.QUERY: (Repository, ReadModels, Reader, Context),
     HandlerKind.PUBLISHES: (),
 }
+
+
+_GENERIC: tuple[type, ...] = (Repository, ReadModels)
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +48,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     message_type: type[Message]
     repositories: dict[str, type[Aggregate]]
     others: dict[str, type]
+    read_models: dict[str, type[ReadModel]]
     result: object
     is_coroutine: bool
     about: type[Effect] | None = None
@@ -67,6 +75,7 @@ def read_signature(definition: Definition) -> Signature:
     messages: dict[str, type[Message]] = {}
     repositories: dict[str, type[Aggregate]] = {}
     others: dict[str, type] = {}
+    read_models: dict[str, type[ReadModel]] = {}
     about: type[Effect] | None = None
     allowed = ALLOWED[definition.kind]
     for parameter in inspect.signature(function).parameters.values():
@@ -84,10 +93,12 @@ def read_signature(definition: Definition) -> Signature:
             messages[parameter.name], about = outcome
         elif get_origin(hint) is Repository and Repository in allowed and _is_aggregate(get_args(hint)[0]):
             repositories[parameter.name] = get_args(hint)[0]
-        elif isinstance(hint, type) and hint in allowed and hint is not Repository:
+        elif get_origin(hint) is ReadModels and ReadModels in allowed and _is_read_model(get_args(hint)[0]):
+            read_models[parameter.name] = get_args(hint)[0]
+        elif isinstance(hint, type) and hint in allowed and hint not in _GENERIC:
             others[parameter.name] = hint
         else:
-            choices = ", ".join(f"{kind.__name__}[…]" if kind is Repository else kind.__name__ for kind in allowed)
+            choices = ", ".join(f"{kind.__name__}[…]" if kind in _GENERIC else kind.__name__ for kind in allowed)
             raise SignatureMistake(
                 f"{where}: parameter {parameter.name!r} asks for {_spelled(hint)}, which a {definition.kind.value} "
                 f"handler cannot have. It may take a message{' and ' + choices if choices else ' only'}."
@@ -101,6 +112,7 @@ def read_signature(definition: Definition) -> Signature:
         message_type=message_type,
         repositories=repositories,
         others=others,
+        read_models=read_models,
         result=hints.get("return", inspect.Signature.empty),
         is_coroutine=inspect.iscoroutinefunction(function),
         about=about,
@@ -108,7 +120,10 @@ def read_signature(definition: Definition) -> Signature:
 
 
 def compile_call(
-    definition: Definition, signature: Signature, aggregates: dict[type[Aggregate], AggregateType[Any]]
+    definition: Definition,
+    signature: Signature,
+    aggregates: dict[type[Aggregate], AggregateType[Any]],
+    read_models: Mapping[type[ReadModel], ReadModelType[Any]],
 ) -> Call:
     """A function that calls the handler with what its parameters ask for."""
     function: Callable[..., Any] = definition.function
@@ -116,6 +131,7 @@ def compile_call(
     supplies: list[tuple[str, Supply]] = [
         (name, _repository(aggregates[cls])) for name, cls in signature.repositories.items()
     ]
+    supplies += [(name, _read_models(read_models[cls])) for name, cls in signature.read_models.items()]
     supplies += [(name, _SUPPLIES[cls]) for name, cls in signature.others.items()]
 
     async def call_coroutine(scope: Scope, message: Message) -> object:
@@ -145,8 +161,13 @@ def _repository(aggregate_type: AggregateType[Any]) -> Supply:
     return lambda scope: Repository(scope, aggregate_type)
 
 
+def _read_models(of: ReadModelType[Any]) -> Supply:
+    return lambda scope: ReadModels(CommittedShelf(scope), of)
+
+
 _SUPPLIES: dict[type, Supply] = {
     Effects: Effects,
+    Commands: Commands,
     Templates: Templates,
     Attachments: Attachments,
     Sql: Sql,
@@ -162,6 +183,10 @@ def _outcome(hint: object) -> tuple[type[EffectOutcome], type[Effect]] | None:
         return None
     (effect,) = arguments
     return (origin, effect) if isinstance(effect, type) and issubclass(effect, Effect) else None
+
+
+def _is_read_model(hint: object) -> bool:
+    return isinstance(hint, type) and issubclass(hint, ReadModel)
 
 
 def _is_aggregate(hint: object) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+
 from duly.errors import StoreError
 from duly.ports.store import Reading, SqlRow, SqlValue
 from duly.work.scope import Scope
@@ -10,7 +12,7 @@ from duly.work.scope import Scope
 class Sql:
     """Runs SQL inside the handler's transaction. What was changed through repositories before is seen by it.
 
-    A statement that fails ends the transaction: nothing of the command is stored.
+    A statement that fails ends the transaction, and nothing of the command is stored; unless it fails in a `savepoint`.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -43,6 +45,16 @@ class Sql:
         """The first column of the first row; None without a row."""
         row = await self.fetch_one(statement, **parameters)
         return None if row is None else next(iter(row.values()))
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """``async with sql.savepoint():`` takes back what was done inside when something is raised there.
+
+        Back go the database, aggregates (the same objects get their fields back; those added inside are forgotten),
+        recorded events and requested effects. The error goes on; whoever catches it may commit the rest. A conflict
+        with another transaction is not over with the block: the whole command runs again.
+        Raises `StoreError`; `ScopeClosed` when blocks are not left in their turn, before the handler returns.
+        """
+        return self._scope.savepoint()
 
     async def raw(self) -> object:
         """The driver's own connection, inside this transaction."""

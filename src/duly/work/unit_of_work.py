@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
-import msgspec
-
-from duly.domain.aggregate import Aggregate, Recorded
-from duly.errors import CascadeTooDeep, InvalidMessage, ReadOnlyUse, ScopeClosed, TooManyMessages
+from duly.domain.aggregate import Aggregate
+from duly.errors import ReadOnlyUse, ScopeClosed, TooManyMessages
 from duly.messages.catalog import Catalog
-from duly.messages.envelope import CASCADE_DEPTH_MAX, MESSAGES_PER_COMMAND_MAX, Envelope, Kind
-from duly.messages.identity import bucket_of, derived_id, lane_of
-from duly.messages.message import DomainEvent, Effect, Message, PublicEvent
+from duly.messages.envelope import MESSAGES_PER_COMMAND_MAX, Envelope
+from duly.messages.message import Command, Effect, Message
 from duly.ports.attachments import AttachmentKeeper
-from duly.ports.change import Change, Delivered, Done, InboxWrite, Intent, Promise, Verdict
+from duly.ports.change import Change, Delivered, Done, InboxWrite, Intent, ProcessStep, Verdict
+from duly.ports.projections import ReadModelReading
 from duly.ports.store import Committing, OpenTransaction
 from duly.ports.templates import TemplateKeeper
-from duly.telemetry import current_trace
 from duly.work.aggregate_type import AggregateType
-from duly.work.identity_map import DocumentChanges, IdentityMap, Tracked
-from duly.work.routes import Handler, Publisher, Routes
-from duly.work.scope import Handling
+from duly.work.identity_map import DocumentChanges, IdentityMap
+from duly.work.routes import COMMAND_TAKER, Handler, Routes
+from duly.work.savepoints import Savepoints
+from duly.work.saying import Saying
+from duly.work.scope import Handling, Post
 from duly.work.sending import Way
+from duly.work.stream_type import StreamType
 
 A = TypeVar("A", bound=Aggregate)
 
 OnCommit: TypeAlias = Callable[[bool, bool], None]
 """Told of a commit: whether it promised deliveries, and whether it requested effects."""
-
-
-class _Heard(msgspec.Struct, frozen=True):
-    """A promise to be: a message and the handler that is to hear it after the commit."""
-
-    envelope: Envelope
-    subscriber: Handler
-    lane: str
 
 
 class WriteRefused(Exception):
@@ -58,16 +50,16 @@ class UnitOfWork:
         self.tenant = tenant
         self._read_only = read_only
         self._map = IdentityMap()
-        self._queue: deque[tuple[DomainEvent, Envelope]] = deque()
-        self._events: list[Envelope] = []
-        self._publics: list[Envelope] = []
-        self._heard: list[_Heard] = []
-        self._lanes_locked: dict[str, None] = {}
+        self._saying = Saying(routes, tenant)
         self._intents: list[Intent] = []
         self._handling: Handling | None = None
         self._transaction: OpenTransaction | None = None
-        self._doomed: BaseException | None = None
+        self._sql_turn = asyncio.Lock()
+        self.doomed: BaseException | None = None
         self._stack = AsyncExitStack()
+        self._withdrawn: list[str] = []
+        self._steps: list[ProcessStep] = []
+        self._savepoints = Savepoints(self._map, self._intents, self._saying.posted, self._withdrawn, self._steps)
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,19 +74,30 @@ class UnitOfWork:
 
     async def run(self, handler: Handler, message: Message, cause: Envelope) -> object:
         """Run *handler*, then the cascade until quiet: events first in, first out. The handler's result."""
-        result = await self._call(handler, message, cause)
-        while self._queue:
-            event, envelope = self._queue.popleft()
+        return await self._run(handler, message, _begun(handler, cause))
+
+    async def run_each(self, calls: Sequence[tuple[Handler, Message]], cause: Envelope) -> None:
+        """Run handlers for each of the messages that *cause* holds today. What one handler makes is counted through."""
+        begun: dict[str, Handling] = {}
+        for handler, message in calls:
+            handling = begun.setdefault(handler.identity, _begun(handler, cause))
+            await self._run(handler, message, handling)
+
+    async def _run(self, handler: Handler, message: Message, handling: Handling) -> object:
+        result = await self._call(handler, message, handling)
+        while (next_event := self._saying.next_event()) is not None:
+            event, envelope = next_event
             for listener in self._routes.listeners(type(event)):
-                await self._call(listener, event, envelope)
+                await self._call(listener, event, _begun(listener, envelope))
         return result
 
-    async def _call(self, handler: Handler, message: Message, cause: Envelope) -> object:
-        self._handling = Handling(cause, handler=handler.name, identity=handler.identity)
+    async def _call(self, handler: Handler, message: Message, handling: Handling) -> object:
+        self._handling = handling
         try:
             result = await handler.call(self, message)
+            self._savepoints.check_left()
             for recorded, tracked in self._map.take_recorded():
-                self._raise(recorded, tracked, self._handling)
+                self._saying.raise_event(recorded, tracked, handling)
         finally:
             self._handling = None
         return result
@@ -107,95 +110,6 @@ class UnitOfWork:
                 "that it starts before it returns."
             )
         return self._handling
-
-    def _raise(self, recorded: Recorded, tracked: Tracked, handling: Handling) -> None:
-        event = recorded.event
-        if not isinstance(event, DomainEvent):
-            raise InvalidMessage(f"{tracked.stream} recorded {event!r}, which is no DomainEvent.")
-        envelope = self._envelope(
-            event,
-            Kind.EVENT,
-            cause=handling.cause,
-            handler_name=handling.handler,
-            message_id=derived_id(
-                self.tenant, handling.cause.id, handler=handling.identity, ordinal=handling.next_message()
-            ),
-            stream=tracked.stream,
-            stream_version=tracked.version + 1,
-        )
-        self._events.append(envelope)
-        self._queue.append((event, envelope))
-        self._promise(event, envelope)
-        for publisher in self._routes.publishers(type(event)):
-            self._publish(publisher, event, envelope)
-        if len(self._events) + len(self._publics) > MESSAGES_PER_COMMAND_MAX:
-            raise TooManyMessages(
-                f"{handling.cause.name} raised more than {MESSAGES_PER_COMMAND_MAX:,} messages in one transaction, "
-                f"the last a {envelope.name}. Split the work into several commands."
-            )
-
-    def _publish(self, publisher: Publisher, event: DomainEvent, cause: Envelope) -> None:
-        public = publisher.make(event)
-        if public is None:
-            return
-        if not isinstance(public, PublicEvent):
-            raise InvalidMessage(f"{publisher.name} made {public!r}, which is no PublicEvent.")
-        envelope = self._envelope(
-            public,
-            Kind.PUBLIC,
-            cause=cause,
-            handler_name=publisher.name,
-            message_id=derived_id(self.tenant, cause.id, handler=publisher.identity, ordinal=0),
-            stream=cause.stream,
-            stream_version=cause.stream_version,
-        )
-        self._publics.append(envelope)
-        self._promise(public, envelope)
-
-    def _envelope(
-        self,
-        message: Message,
-        kind: Kind,
-        *,
-        cause: Envelope,
-        handler_name: str,
-        message_id: str,
-        stream: str | None,
-        stream_version: int | None,
-    ) -> Envelope:
-        facts = type(message).__duly__
-        chain = (*cause.chain, cause.link())
-        if len(chain) > CASCADE_DEPTH_MAX:
-            steps = " → ".join(link.name for link in chain)
-            raise CascadeTooDeep(
-                f"{facts.name} would be consequence number {len(chain)} of one command; the limit is "
-                f"{CASCADE_DEPTH_MAX}. Look for handlers that raise each other's events: {steps} → {facts.name}"
-            )
-        encoded = self._routes.catalog.codec(type(message)).encode(message)
-        return Envelope(
-            id=message_id,
-            tenant=self.tenant,
-            kind=kind,
-            name=facts.name,
-            version=facts.version,
-            body=encoded.body,
-            personal=encoded.personal,
-            subject=str(getattr(message, facts.subject)) if facts.subject else stream,
-            stream=stream,
-            stream_version=stream_version,
-            handler=handler_name,
-            chain=chain,
-            trace=current_trace(),
-        )
-
-    def _promise(self, message: Message, envelope: Envelope) -> None:
-        for subscriber in self._routes.subscribers(type(message)):
-            if subscriber.key is None:
-                lane = lane_of(self.tenant, envelope.stream or envelope.id)
-            else:
-                lane = lane_of(self.tenant, f"{subscriber.key}:{getattr(message, subscriber.key)}")
-                self._lanes_locked[lane] = None
-            self._heard.append(_Heard(envelope, subscriber, lane))
 
     # What the parameters of handlers ask for: `Scope`.
 
@@ -230,7 +144,7 @@ class UnitOfWork:
         self.handling()
         if self._map.is_known(aggregate_type, aggregate_id):
             return self._map.get(aggregate_type, aggregate_id)
-        document = await self._source().document(self.tenant, aggregate_type.name, aggregate_id)
+        document = await aggregate_type.read(self._source(), self.tenant, aggregate_id)
         if document is None:
             self._map.missing(aggregate_type, aggregate_id)
             return None
@@ -239,13 +153,19 @@ class UnitOfWork:
     async def peek(self, aggregate_type: AggregateType[A], aggregate_id: str) -> A | None:
         """The committed aggregate, apart from what is in hand."""
         self.handling()
-        document = await self._source().document(self.tenant, aggregate_type.name, aggregate_id)
+        if isinstance(aggregate_type, StreamType) and self._map.is_known(aggregate_type, aggregate_id):
+            # The head may be written in our transaction already, and its events not.
+            document = self._map.as_read(aggregate_type, aggregate_id)
+        else:
+            document = await aggregate_type.read(self._source(), self.tenant, aggregate_id)
         return None if document is None else self._map.peeked(aggregate_type, document)
 
     async def load_by(self, aggregate_type: AggregateType[A], field: str, value: str, rows_max: int) -> list[A]:
         """The aggregates with a value, with what is in hand: a new one is found, a removed one is not."""
         self.handling()
-        documents = await self._source().documents_by(self.tenant, aggregate_type.name, field, value, rows_max)
+        documents = await aggregate_type.read_by(
+            self._source(), self.tenant, field, value, rows_max, lambda found: self._map.is_known(aggregate_type, found)
+        )
         found = {
             document.id: aggregate
             for document in documents
@@ -278,25 +198,59 @@ class UnitOfWork:
             )
         self._intents.append(intent)
 
+    def command_taker(self, command: type[Command[object]]) -> str:
+        """The stored name of the subscriber that executes commands of a type. Raises `UnknownCommand`."""
+        self._routes.command(command)
+        return COMMAND_TAKER
+
+    def post(self, post: Post) -> None:
+        """Add a message to one subscriber. Raises `InvalidMessage`, `CascadeTooDeep`, `TooManyMessages`."""
+        self._refuse_if_read_only()
+        self._saying.post(post, self.handling())
+
+    def withdraw(self, later_id: str) -> None:
+        """Withdraw a promise for later."""
+        self._refuse_if_read_only()
+        self.handling()
+        self._withdrawn.append(later_id)
+
+    def step(self, step: ProcessStep) -> None:
+        """Add a step to the history of a process."""
+        self.handling()
+        self._steps.append(step)
+
+    def read_model_source(self) -> ReadModelReading:
+        """Where read models are read."""
+        self.handling()
+        return self._source()
+
     async def sql_transaction(self) -> OpenTransaction:
         """The open transaction, begun now if it was not; what is buffered is written into it first."""
         self.handling()
-        if self._doomed is not None:
-            raise self._doomed
+        async with self._sql_turn:  # statements that a handler starts at the same time are of one transaction
+            return await self._flushed()
+
+    async def _flushed(self) -> OpenTransaction:
+        if self.doomed is not None:
+            raise self.doomed
         if self._transaction is None:
             self._transaction = await self._stack.enter_async_context(self.store.begin())
         changes = self._map.changes()
         if changes:
             verdict = await self._transaction.write(self._documents_only(changes))
             if not isinstance(verdict, Done):
-                self._doomed = WriteRefused(verdict)
-                raise self._doomed
+                self.doomed = WriteRefused(verdict)
+                raise self.doomed
             self._map.written(changes)
         return self._transaction
 
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """A block that is taken back when it raises."""
+        return self._savepoints.block(self)
+
     def doom(self, error: BaseException) -> None:
         """Nothing of this unit of work may be committed, whoever catches *error*."""
-        self._doomed = self._doomed or error
+        self.doomed = self.doomed or error
 
     def _source(self) -> Committing | OpenTransaction:
         return self.store if self._transaction is None else self._transaction
@@ -305,10 +259,10 @@ class UnitOfWork:
 
     async def commit(self, *, inbox: InboxWrite | None = None, delivered: Delivered | None = None) -> Verdict:
         """Commit everything as one change, whole or not at all."""
-        if self._doomed is not None:
-            if isinstance(self._doomed, WriteRefused):
-                return self._doomed.verdict
-            raise self._doomed
+        if self.doomed is not None:
+            if isinstance(self.doomed, WriteRefused):
+                return self.doomed.verdict
+            raise self.doomed
         change = self._change(inbox, delivered)
         if self._transaction is None:
             return await self.store.commit(change)
@@ -322,7 +276,7 @@ class UnitOfWork:
     @property
     def promised(self) -> bool:
         """Whether it has promised deliveries."""
-        return bool(self._heard)
+        return self._saying.has_promised
 
     @property
     def intended(self) -> bool:
@@ -331,7 +285,7 @@ class UnitOfWork:
 
     def check_unchanged(self) -> None:
         """Raises `ReadOnlyUse` if a query has changed something."""
-        if self._map.take_recorded() or self._map.changes() or self._intents:
+        if self._map.take_recorded() or self._map.changes() or self._intents or self._saying.posted:
             raise ReadOnlyUse("A query changed an aggregate. Queries only read; write a command for it.")
 
     def _documents_only(self, changes: DocumentChanges) -> Change:
@@ -340,12 +294,12 @@ class UnitOfWork:
             documents=tuple(changes.documents),
             entries_removed=tuple(changes.entries_removed),
             entries_added=tuple(changes.entries_added),
+            snapshots=tuple(changes.snapshots),
         )
 
     def _change(self, inbox: InboxWrite | None, delivered: Delivered | None) -> Change:
         changes = self._map.changes()
-        messages = (*self._events, *self._publics)
-        ordinals = {envelope.id: ordinal for ordinal, envelope in enumerate(messages)}
+        changes.check_said()
         return Change(
             tenant=self.tenant,
             inbox=inbox,
@@ -354,21 +308,20 @@ class UnitOfWork:
             documents=tuple(changes.documents),
             entries_removed=tuple(changes.entries_removed),
             entries_added=tuple(changes.entries_added),
-            messages=messages,
-            events=len(self._events),
-            promises=tuple(
-                Promise(
-                    ordinals[heard.envelope.id],
-                    self._routes.number(heard.subscriber),
-                    heard.lane,
-                    bucket_of(heard.lane),
-                )
-                for heard in self._heard
-            ),
-            lanes_locked=tuple(sorted(self._lanes_locked)),
+            messages=self._saying.messages,
+            events=len(self._saying.events),
+            promises=self._saying.promises(),
+            lanes_locked=self._saying.lanes_locked,
             intents=tuple(self._intents),
+            cancelled=tuple(self._withdrawn),
+            snapshots=tuple(changes.snapshots),
+            steps=tuple(self._steps),
         )
 
     def _refuse_if_read_only(self) -> None:
         if self._read_only:
             raise ReadOnlyUse("A query cannot add or remove aggregates. Queries only read; write a command for it.")
+
+
+def _begun(handler: Handler, cause: Envelope) -> Handling:
+    return Handling(cause, handler=handler.name, identity=handler.identity)

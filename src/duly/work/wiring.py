@@ -9,13 +9,15 @@ from datetime import timedelta
 from typing import Any, TypeVar, get_args, get_origin
 
 from duly.domain.aggregate import Aggregate
+from duly.domain.event_sourced import EventSourced, apply_mistakes
 from duly.errors import ConfigurationError
-from duly.messages.catalog import Catalog, Upcaster
+from duly.messages.catalog import Catalog
 from duly.messages.codec import Codec
 from duly.messages.fields import field_names
 from duly.messages.message import Command, DomainEvent, Message, PublicEvent, Query
 from duly.messages.outcomes import EffectOutcome
 from duly.messages.storable import storage_mistakes
+from duly.messages.upcasting import Upcaster
 from duly.ports.attachments import AttachmentKeeper
 from duly.ports.gateway import Gateway
 from duly.ports.templates import TemplateKeeper
@@ -23,11 +25,24 @@ from duly.work.aggregate_type import AggregateType
 from duly.work.attachments import Attachments
 from duly.work.context import HandlerCall, Middleware
 from duly.work.module import Definition, HandlerKind, Module
+from duly.work.moments import WAIT_DAYS_MAX
+from duly.work.process_type import ProcessType
+from duly.work.process_wiring import (
+    domain_events,
+    process_call,
+    process_definition,
+    process_handler,
+    process_mistakes,
+    read_processes,
+)
+from duly.work.projection_wiring import Projections, compile_projections
 from duly.work.routes import Call, CommandRoute, Handler, Publisher, Routes
 from duly.work.scope import Scope
 from duly.work.sending import Sending, Ways, resolve_ways
 from duly.work.signature import Signature, SignatureMistake, compile_call, context_of, read_signature
+from duly.work.stream_type import StreamType
 from duly.work.templates import Templates
+from duly.work.upcasts import gather_upcasters, types_of_upcasts
 
 _HEARS: dict[HandlerKind, tuple[type[Message], ...]] = {
     HandlerKind.COMMAND: (Command,),
@@ -73,12 +88,17 @@ class _Wiring:
         self.mistakes: list[str] = []
         self.read: list[tuple[Definition, Signature]] = []
         self.aggregates: dict[type[Aggregate], AggregateType[Any]] = {}
+        self.projections = Projections((), {}, (), ())
+        self.processes: list[ProcessType] = []
 
     def compile(self) -> Routes:
         self._check_modules()
         self._read_signatures()
         upcasters = self._upcasters()
+        self.processes, mistakes = read_processes(self.modules, upcasters)
+        self.mistakes += mistakes
         self._collect_aggregates(upcasters)
+        self._compile_projections(upcasters)
         types = self._collect_messages()
         self._check_names()
         self._check_hearing()
@@ -88,6 +108,9 @@ class _Wiring:
         self.mistakes += mistakes
         self._check_outcomes(ways)
         self._check_keepers()
+        self.mistakes += process_mistakes(
+            self.processes, offered=self._offered(), commands=commands, effects=ways.effects()
+        )
         for module in self.modules:
             for cls in module.messages:
                 if issubclass(cls, Command) and cls not in commands:
@@ -97,17 +120,21 @@ class _Wiring:
                     )
         if self.mistakes:
             raise ConfigurationError(self.mistakes)
+        catalog = Catalog({cls: upcasters.get(cls, {}) for cls in types})
+        for of in self._streams():
+            of.read_with(catalog)
         return Routes(
-            catalog=Catalog({cls: upcasters.get(cls, {}) for cls in types}),
+            catalog=catalog,
             commands=commands,
             queries=queries,
-            listeners=self._handlers(HandlerKind.IN_TRANSACTION),
+            listeners=self._listeners(),
             publishers=self._publishers(),
-            subscribers=self._handlers(HandlerKind.AFTER_COMMIT),
+            subscribers=self._subscribers(),
             aggregates=self.aggregates,
             ways=ways,
             templates=self.templates,
             attachments=self.attachments,
+            projections=self.projections.routes,
         )
 
     # Reading what is there.
@@ -144,21 +171,8 @@ class _Wiring:
                 self.read.append((definition, signature))
 
     def _upcasters(self) -> dict[type, dict[int, Upcaster]]:
-        found: dict[type, dict[int, Upcaster]] = defaultdict(dict)
-        for module in self.modules:
-            for upcast in module.upcasts_defined:
-                version = upcast.cls.__duly__.version
-                if not 1 <= upcast.from_version < version:
-                    self.mistakes.append(
-                        f"Module {module.name!r} upcasts {upcast.cls.__qualname__} from version {upcast.from_version}, "
-                        f"but the class is version {version}. Say version={upcast.from_version + 1} in its class "
-                        "statement."
-                    )
-                if upcast.from_version in found[upcast.cls]:
-                    self.mistakes.append(
-                        f"{upcast.cls.__qualname__} is upcast from version {upcast.from_version} twice. Remove one."
-                    )
-                found[upcast.cls][upcast.from_version] = upcast.step
+        found, mistakes = gather_upcasters(self.modules)
+        self.mistakes += mistakes
         return found
 
     def _collect_aggregates(self, upcasters: dict[type, dict[int, Upcaster]]) -> None:
@@ -167,10 +181,33 @@ class _Wiring:
                 if cls in self.aggregates:
                     continue
                 mistakes = storage_mistakes(cls)
+                if issubclass(cls, EventSourced):
+                    mistakes += apply_mistakes(cls)
+                elif cls.__duly__.formerly:
+                    kept = cls.__duly__.formerly[-1]
+                    mistakes.append(
+                        f"{cls.__qualname__} has formerly=(…), but the stored name of an aggregate is part of its rows "
+                        f"and never changes. Keep it: class {cls.__name__}(Aggregate, name={kept!r})."
+                    )
                 self.mistakes += mistakes
                 if not mistakes:
-                    self.aggregates[cls] = AggregateType(cls, upcasters.get(cls, {}))
+                    kind = StreamType if issubclass(cls, EventSourced) else AggregateType
+                    self.aggregates[cls] = kind(cls, upcasters.get(cls, {}))
         self._check_stored_names(list(self.aggregates), "aggregates")
+
+    def _streams(self) -> list[StreamType[Any]]:
+        return [of for of in self.aggregates.values() if isinstance(of, StreamType)]
+
+    def _compile_projections(self, upcasters: dict[type, dict[int, Upcaster]]) -> None:
+        self.projections = compile_projections(self.modules, upcasters)
+        self.mistakes += self.projections.mistakes
+        for definition, signature in self.read:
+            for cls in signature.read_models.values():
+                if cls not in self.projections.read_models:
+                    self.mistakes.append(
+                        f"Handler {definition.name} reads {cls.__qualname__}, which no projection writes. Give the one "
+                        "that does to its module: Module(…, projections=[…])."
+                    )
 
     def _collect_messages(self) -> list[type[Message]]:
         types: dict[type[Message], None] = {}
@@ -178,8 +215,13 @@ class _Wiring:
             types.update(dict.fromkeys(module.messages))
         for _, signature in self.read:
             types[signature.message_type] = None
+        for process in self.processes:
+            types.update(dict.fromkeys(process.table.types))
         for gateway in self.gateways:
             types.update(dict.fromkeys(gateway.effects))
+        types.update(dict.fromkeys(cls for _, cls in self.projections.heard))
+        types.update(dict.fromkeys(types_of_upcasts(self.modules)))
+        types.update(dict.fromkeys(event for of in self._streams() for event in of.events))
         for cls in types:
             self.mistakes += storage_mistakes(cls)
             subject = cls.__duly__.subject
@@ -203,7 +245,7 @@ class _Wiring:
 
     def _check_names(self) -> None:
         owners: dict[str, Definition] = {}
-        for definition, _ in self.read:
+        for definition in (*(read for read, _ in self.read), *map(process_definition, self.processes)):
             for name in (definition.name, *definition.formerly):
                 other = owners.setdefault(name, definition)
                 if other is not definition:
@@ -212,10 +254,13 @@ class _Wiring:
                     )
 
     def _check_hearing(self) -> None:
-        offered = {
-            cls: module.name for module in self.modules for cls in module.messages if issubclass(cls, DomainEvent)
-        }
+        offered = self._offered()
         hearers: dict[type[Message], set[str]] = defaultdict(set)
+        for process in self.processes:
+            for event in domain_events(process):
+                hearers[event].add(process.module)
+        for module_name, heard in self.projections.heard:
+            hearers[heard].add(module_name)
         for definition, signature in self.read:
             cls = signature.message_type
             if not issubclass(cls, DomainEvent):
@@ -232,6 +277,11 @@ class _Wiring:
                     f"Handler {definition.name} publishes {cls.__qualname__}, an event of module {owner!r}. "
                     "Only its own module publishes it."
                 )
+            if definition.after is not None and not timedelta() < definition.after < timedelta(days=WAIT_DAYS_MAX):
+                self.mistakes.append(
+                    f"Handler {definition.name}: after={definition.after} is no wait. Use one between zero and "
+                    f"{WAIT_DAYS_MAX:,} days."
+                )
             if definition.key is not None and definition.key not in field_names(cls):
                 self.mistakes.append(
                     f"Handler {definition.name}: key={definition.key!r} is no field of {cls.__qualname__}."
@@ -242,6 +292,10 @@ class _Wiring:
                     f"{cls.__qualname__} is heard by the modules {', '.join(sorted(modules))}, but none offers it. Its "
                     "owner says so: Module(…, messages=[…])."
                 )
+
+    def _offered(self) -> dict[type[Message], str]:
+        """The domain events that modules offer to each other, and which one does."""
+        return {cls: module.name for module in self.modules for cls in module.messages if issubclass(cls, DomainEvent)}
 
     def _check_outcomes(self, ways: Ways) -> None:
         for definition, signature in self.read:
@@ -303,8 +357,34 @@ class _Wiring:
                 found[signature.message_type].append(self._handler(definition, signature))
         return {cls: tuple(handlers) for cls, handlers in found.items()}
 
+    def _listeners(self) -> dict[type[Message], tuple[Handler, ...]]:
+        """Handlers inside of the transaction, by module; of each module those of its projections are the last."""
+        found: dict[type[Message], list[Handler]] = defaultdict(list)
+        for module in self.modules:
+            for definition, signature in self.read:
+                if definition.kind is HandlerKind.IN_TRANSACTION and definition.module == module.name:
+                    found[signature.message_type].append(self._handler(definition, signature))
+            for cls, handler in self.projections.listeners():
+                if handler.module == module.name:
+                    found[cls].append(handler)
+        return {cls: tuple(handlers) for cls, handlers in found.items()}
+
+    def _subscribers(self) -> dict[type[Message], tuple[Handler, ...]]:
+        """What hears messages after the commit: handlers, then processes."""
+        found = self._handlers(HandlerKind.AFTER_COMMIT)
+        for process in self.processes:
+            call = process_call(process)
+            for layer in reversed(self.middleware):
+                call = _wrapped(layer, process_definition(process), call)
+            handler = process_handler(process, call)
+            for cls in process.table.types:
+                found[cls] = (*found.get(cls, ()), handler)
+        return found
+
     def _handler(self, definition: Definition, signature: Signature) -> Handler:
-        call = compile_call(definition, signature, self.aggregates) if self._is_compilable(signature) else _never
+        read_models = self.projections.read_models
+        is_compilable = self._is_compilable(signature)
+        call = compile_call(definition, signature, self.aggregates, read_models) if is_compilable else _never
         if definition.kind is not HandlerKind.QUERY:
             for layer in reversed(self.middleware):
                 call = _wrapped(layer, definition, call)
@@ -318,10 +398,13 @@ class _Wiring:
             key=definition.key,
             call=call,
             about=signature.about,
+            after=definition.after,
         )
 
     def _is_compilable(self, signature: Signature) -> bool:
-        return all(cls in self.aggregates for cls in signature.repositories.values())
+        return all(cls in self.aggregates for cls in signature.repositories.values()) and all(
+            cls in self.projections.read_models for cls in signature.read_models.values()
+        )
 
     def _publishers(self) -> dict[type[Message], tuple[Publisher, ...]]:
         found: dict[type[Message], list[Publisher]] = defaultdict(list)

@@ -13,7 +13,7 @@ class Line(Entity):
     count: int
 
 
-class Order(Aggregate, name="ordering.order", version=2, formerly=("orders.order",)):
+class Order(Aggregate, name="ordering.order", version=2):
     total: Decimal
     customer_id: Index[str] = ""
     number: Unique[int] = 0

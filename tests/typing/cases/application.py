@@ -14,6 +14,7 @@ from duly import (
     Duly,
     Effect,
     EffectView,
+    Executed,
     Gateway,
     HandlerCall,
     Keeps,
@@ -71,6 +72,8 @@ async def a_command_knows_its_result(app: Duly) -> None:
     assert_type(await app.execute(Reserve(seats=2), tenant="acme", command_id="click-1"), int)
     assert_type(await app.execute(Pay(amount=Decimal(1))), Receipt | None)
     assert_type(await app.execute(Cancel(order_id="42")), None)
+    assert_type(await app.execute_tracked(Reserve(seats=2)), Executed[int])
+    assert_type((await app.execute_tracked(Pay(amount=Decimal(1)))).result, Receipt | None)
 
 
 async def a_query_knows_its_answer(app: Duly) -> None:

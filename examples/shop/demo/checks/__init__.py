@@ -1,12 +1,14 @@
 """What the plan expects beside what was seen, point by point. Pure: it judges the facts, and cannot look for itself."""
 
-from examples.shop.demo.checks.check import Check, Evidence, not_yet
+from examples.shop.demo.checks.check import Check, Evidence
 from examples.shop.demo.checks.commands import cascade, repeats, rollbacks
 from examples.shop.demo.checks.invoices import invoices
+from examples.shop.demo.checks.read_models import read_models
 from examples.shop.demo.checks.receipts import receipts
 from examples.shop.demo.checks.recovery import mails_instead, outage, people
 from examples.shop.demo.checks.sending import crash, honesty
 from examples.shop.demo.checks.tenants import tenants
+from examples.shop.demo.checks.waiting import processes
 from examples.shop.demo.comparison import Comparison
 from examples.shop.demo.facts import Facts
 from examples.shop.demo.plan import Plan
@@ -21,10 +23,10 @@ def check_all(plan: Plan, facts: Facts, comparison: Comparison) -> list[Check]:
         *rollbacks(evidence),
         *repeats(evidence),
         *crash(evidence),
-        not_yet(4, "a read model is rebuilt from the first event on", "no SMS goes out again"),
+        *read_models(evidence),
         *tenants(evidence),
         *honesty(evidence, comparison),
-        not_yet(7, "a welcome SMS waits for two events", "it goes out after both, in either order"),
+        *processes(evidence),
         *cascade(evidence),
         *receipts(evidence),
         *invoices(evidence),

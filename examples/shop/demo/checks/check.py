@@ -9,28 +9,24 @@ from examples.shop.demo.comparison import taken_by
 from examples.shop.demo.facts import Facts
 from examples.shop.demo.plan import Order, Person, Plan
 from examples.shop.demo.troubles import TROUBLES, Trouble
+from examples.shop.demo.waits import WAITS
 from examples.shop.sandbox.record import CHANNELS, Accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One row: what must be, what was seen, and whether it holds. None: nobody can tell yet."""
+    """One row: what must be, what was seen, and whether it holds."""
 
     point: int
     what: str
     expected: str
     seen: str
-    holds: bool | None
+    holds: bool
 
 
 def equal(point: int, what: str, expected: str, seen: str) -> Check:
     """A check that holds when both sides read the same."""
     return Check(point=point, what=what, expected=expected, seen=seen, holds=expected == seen)
-
-
-def not_yet(point: int, what: str, expected: str) -> Check:
-    """A promise that a later version will keep."""
-    return Check(point=point, what=what, expected=expected, seen="", holds=None)
 
 
 def counted(states: Mapping[str, int], taken: int) -> str:
@@ -78,11 +74,12 @@ class Evidence:
 
 def troubles_of(point: int, evidence: Evidence) -> list[Check]:
     """One row for each trouble that belongs to a point: what must become of its orders, here and there."""
-    return [_trouble(evidence, trouble) for trouble in TROUBLES if trouble.point == point]
+    return [_trouble(evidence, trouble) for trouble in (*TROUBLES, *WAITS) if trouble.point == point]
 
 
 def _trouble(evidence: Evidence, trouble: Trouble) -> Check:
-    orders = evidence.plan.in_trouble(trouble)
-    planned = Counter(state for _ in orders for states in trouble.states.values() for state in states)
-    taken = len(orders) * sum(trouble.taken.values())
+    people = {order.person for order in evidence.plan.in_trouble(trouble)}
+    orders = [order for order in evidence.plan.orders if order.person in people]
+    planned = Counter(state for order in orders for states in order.trouble.states.values() for state in states)
+    taken = sum(sum(order.trouble.taken.values()) for order in orders)
     return equal(trouble.point, trouble.name, counted(planned, taken), evidence.told(evidence.effects_to(orders)))

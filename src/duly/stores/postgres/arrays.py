@@ -33,7 +33,7 @@ from duly.ports.gateway import encode_attachments
 Fields: TypeAlias = tuple[Any, ...]
 Arguments: TypeAlias = tuple[str | int | Fields | list[Any] | None, ...]
 
-COMMIT_UNIT: Final = "SELECT duly.commit_unit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+COMMIT_UNIT: Final = "SELECT duly.commit_unit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 
 _verdict: Final = msgspec.json.Decoder(list[str])
 
@@ -52,15 +52,18 @@ def arguments_of(change: Change) -> Arguments:
         change.events,
         [_message(message) for message in messages] or None,
         [_personal(message) for message in messages if message.personal is not None] or None,
-        [(promise.ordinal, promise.subscriber, promise.bucket, promise.lane) for promise in change.promises] or None,
+        [(p.ordinal, p.subscriber, p.bucket, p.lane) for p in change.promises if p.later is None] or None,
         [_intent(intent) for intent in change.intents] or None,
+        _rare(change),
     )
 
 
 def verdict_of(answer: str | None) -> Verdict:
-    """What the database said: NULL for done, else a JSON list of a word and its facts."""
+    """What the database said: NULL or a commit's number for done, else a JSON list of a word and its facts."""
     if answer is None:
         return Done()
+    if answer[0] != "[":
+        return Done(int(answer))
     match _verdict.decode(answer):
         case ["repeat", name, digest, result]:
             return Repeat(name, digest, result)
@@ -95,7 +98,7 @@ def _documents(change: Change) -> tuple[list[Fields] | None, list[Fields] | None
     changed: list[Fields] = []
     for key, version in sorted(expected.items()):
         write = writes.get(key)
-        fields = (*key, None, None) if write is None else (*key, write.schema, write.body)
+        fields = (*key, None, None, None) if write is None else (*key, write.schema, write.body, write.grows)
         if not version:
             created.append(fields)
             continue
@@ -127,6 +130,22 @@ def _message(message: Envelope) -> Fields:
 
 def _personal(message: Envelope) -> Fields:
     return message.id, message.subject or message.id, message.personal
+
+
+def _rare(change: Change) -> Fields | None:
+    fields = (
+        [(s.type, s.id, s.version, s.schema, s.body) for s in change.snapshots] or None,
+        list(change.cancelled) or None,
+        [
+            (p.later.id, p.later.at_ms, p.later.after_ms, p.ordinal, p.subscriber, p.bucket, p.lane)
+            for p in change.promises
+            if p.later is not None
+        ]
+        or None,
+        [(s.process, s.id, s.number, s.message_id, s.kind, s.name, s.version, s.body, s.decision) for s in change.steps]
+        or None,
+    )
+    return None if fields == (None, None, None, None) else fields
 
 
 def _intent(intent: Intent) -> Fields:

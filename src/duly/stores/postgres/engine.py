@@ -23,6 +23,13 @@ RETRIES_MAX: Final = 6
 """How often a unit runs again after a serialization failure or a deadlock."""
 RETRY_WAIT_SECONDS: Final = 0.005
 """The longest wait before the first of them; it doubles."""
+NUMBER_COMMITS: Final = "SELECT duly.number_commits($1)"
+
+# Plans that were made while tables were small, and are kept, must not read whole tables later (ADR 0013): with these,
+# rows are found by key, whatever the statistics say. In one round trip, and for this transaction alone.
+BEGIN_WRITE: Final = (
+    "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+)
 
 
 class PostgresEngine:
@@ -64,7 +71,7 @@ class PostgresEngine:
 
         async def once() -> T:
             async with self.pool.lend() as connection:
-                return await in_transaction(connection, "BEGIN", lambda: run_script(connection, make()))
+                return await in_transaction(connection, BEGIN_WRITE, lambda: run_script(connection, make()))
 
         try:
             return await again_when_transient(once)
@@ -87,6 +94,19 @@ class PostgresEngine:
             if is_lost(error):
                 await resolve(self.pool, self.url, change.tenant, change.inbox, error)
                 return verdict_of(None)
+            raise self._store_error(error) from error
+
+    async def number_commits(self, commits_max: int) -> int:
+        """Give positions to commits, in one round trip; to how many. Raises `StoreError`."""
+
+        async def once() -> int:
+            async with self.pool.lend() as connection:
+                numbered: int = await connection.fetchval(NUMBER_COMMITS, commits_max, timeout=ANSWER_SECONDS_MAX)
+                return numbered
+
+        try:
+            return await again_when_transient(once)
+        except DriverError as error:
             raise self._store_error(error) from error
 
     def _store_error(self, error: BaseException) -> StoreError:

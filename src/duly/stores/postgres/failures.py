@@ -112,6 +112,10 @@ def _from_server(error: asyncpg.PostgresError, url: str) -> StoreError:
             return StoreError(f"{url} refused a statement: {said} (SQLSTATE {code}).")
 
 
+class StatementOutdated(StoreBusy):
+    """What a statement returns has changed since its connection prepared it: a table has other columns now."""
+
+
 def user_sql_error(
     error: BaseException, statement: str, parameters: Sequence[str], url: str, *, selecting: bool
 ) -> StoreError:
@@ -120,6 +124,10 @@ def user_sql_error(
         return UserSqlError(
             f"In a statement {_misfit(error, parameters)}. Pass a value of the column's type, or cast the parameter, "
             f"like :name::text. The statement: {statement}"
+        )
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return StatementOutdated(
+            f"Columns have changed in {url} since it was asked last. {_NOTHING} It may be sent again."
         )
     if isinstance(error, asyncpg.PostgresError):
         code = code_of(error)

@@ -114,7 +114,7 @@ class ConnectionPool:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-            del self._shifts[connection]
+            self._shifts.pop(connection, None)
         return None
 
     async def connect_apart(self) -> Connection:
@@ -148,7 +148,7 @@ class ConnectionPool:
 
     async def _end(self, connection: Connection) -> None:
         """Have the server stop what it does, and say good-bye: cut off, it would go on, and keep its locks."""
-        del self._shifts[connection]
+        self._shifts.pop(connection, None)
         await _say_goodbye(connection)
         self._free.release()
 

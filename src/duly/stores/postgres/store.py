@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Final
 
 from duly.ports.change import Change, Verdict
+from duly.ports.log import OldTransaction
+from duly.ports.projections import Advance, ReadModelWrite, StatementRun
 from duly.ports.store import OpenTransaction, SqlRow, SqlValue
 from duly.stores.postgres import user_sql
 from duly.stores.postgres.address import Connection
 from duly.stores.postgres.engine import PostgresEngine, in_transaction
-from duly.stores.postgres.failures import DriverError, store_error
+from duly.stores.postgres.failures import DriverError, StatementOutdated, store_error
 from duly.stores.postgres.migration import migrate, tables_run, version_of
+from duly.stores.postgres.positions import old_transactions_script, position_of_script
 from duly.stores.postgres.transaction import open_transaction
 from duly.stores.schema_version import check_tables, check_version
 from duly.stores.sql_store import SqlStore
@@ -60,14 +64,53 @@ class PostgresStore(SqlStore):
     async def select(self, statement: str, parameters: Mapping[str, SqlValue]) -> list[SqlRow]:
         """Rows of the user's own SELECT."""
 
-        async def work(connection: Connection) -> list[SqlRow]:
+        async def once(connection: Connection) -> list[SqlRow]:
             return await in_transaction(
                 connection,
                 "BEGIN READ ONLY",
                 lambda: user_sql.fetch(connection, statement, parameters, url=self.url, selecting=True),
             )
 
+        async def work(connection: Connection) -> list[SqlRow]:
+            try:
+                return await once(connection)
+            except StatementOutdated:  # a rebuild has put a table with other columns in its place
+                return await once(connection)
+
         return await self._postgres.reading(work)
+
+    async def project(
+        self, advance: Advance, statements: Sequence[StatementRun], documents: Sequence[ReadModelWrite]
+    ) -> bool:
+        """Commit rows and documents with the checkpoint: a round trip for each run of equal statements."""
+        async with self.begin() as transaction:
+            if not await transaction.advance(advance):
+                return False
+            for run in statements:
+                await transaction.execute_many(run.text, run.rows)
+            if documents:
+                await transaction.write_read_models(advance.generation, documents)
+            await transaction.commit()
+            return True
+
+    # The event log.
+
+    @property
+    def numbers_at_commit(self) -> bool:
+        """No: commits end in another order than they began, and none waits for another."""
+        return False
+
+    async def number_commits(self, commits_max: int) -> int:
+        """Give positions to the events of commits that have none yet."""
+        return await self._postgres.number_commits(commits_max)
+
+    async def position_of(self, commit: int) -> int | None:
+        """The position of the last event of a commit; None until it is numbered."""
+        return await self._engine.read(lambda: position_of_script(commit))
+
+    async def old_transactions(self, age: timedelta) -> list[OldTransaction]:
+        """Transactions that have been open for longer than *age*."""
+        return await self._engine.read(lambda: old_transactions_script(age))
 
     # The schema.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from duly.errors import StoreError, StoreUnavailable, UserSqlError
 from duly.ports.change import Change, Done, InboxWrite, Verdict
-from duly.ports.store import SqlRow, SqlValue, StoredDocument
+from duly.ports.store import SqlRow, SqlValue, StoredDocument, StoredStream, StreamNeeds
 from duly.stores.postgres import user_sql
 from duly.stores.postgres.address import Connection
 from duly.stores.postgres.arrays import arguments_of
@@ -17,7 +17,11 @@ from duly.stores.postgres.engine import PostgresEngine, commit_unit, contended
 from duly.stores.postgres.failures import DriverError, code_of, is_lost, is_transient, store_error
 from duly.stores.postgres.lost_commit import resolve
 from duly.stores.postgres.running import ANSWER_SECONDS_MAX, run_script
+from duly.stores.postgres.table_swap import PostgresTableSwap
+from duly.stores.script import Script
+from duly.stores.sql_projections import SqlProjecting
 from duly.stores.sql_store import document_script, documents_by_script
+from duly.stores.stream_scripts import stream_script, streams_script
 
 T = TypeVar("T")
 
@@ -43,7 +47,7 @@ async def open_transaction(engine: PostgresEngine) -> AsyncIterator[PostgresTran
         raise store_error(error, engine.url) from error
 
 
-class PostgresTransaction:
+class PostgresTransaction(SqlProjecting, PostgresTableSwap):
     """One connection, one transaction. Calls that overlap wait for each other."""
 
     def __init__(self, engine: PostgresEngine, connection: Connection) -> None:
@@ -97,17 +101,48 @@ class PostgresTransaction:
         script = documents_by_script(tenant, type_name, field, value, rows_max)
         return await self._ours(lambda: run_script(self._connection, script))
 
+    async def stream(self, tenant: str, type_name: str, aggregate_id: str, needs: StreamNeeds) -> StoredStream | None:
+        """One event-sourced aggregate as this transaction sees it."""
+        script = stream_script(tenant, type_name, aggregate_id, needs)
+        return await self._ours(lambda: run_script(self._connection, script))
+
+    async def streams(self, tenant: str, type_name: str, ids: Sequence[str], needs: StreamNeeds) -> list[StoredStream]:
+        """Several event-sourced aggregates, as this transaction sees them."""
+        script = streams_script(tenant, type_name, ids, needs)
+        return await self._ours(lambda: run_script(self._connection, script))
+
     async def execute(self, statement: str, parameters: Mapping[str, SqlValue]) -> int:
         """Run a statement of the user's own; how many rows it changed."""
         return await self._in_turn(
             lambda: user_sql.execute(self._connection, statement, parameters, url=self._engine.url)
         )
 
+    async def execute_many(self, statement: str, rows: Sequence[Mapping[str, SqlValue]]) -> None:
+        """Run a statement of the user's own for each of *rows*."""
+        await self._in_turn(lambda: user_sql.execute_many(self._connection, statement, rows, url=self._engine.url))
+
     async def fetch(self, statement: str, parameters: Mapping[str, SqlValue]) -> list[SqlRow]:
         """Run a statement of the user's own; its rows."""
         return await self._in_turn(
             lambda: user_sql.fetch(self._connection, statement, parameters, url=self._engine.url)
         )
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._ours(lambda: self._connection.execute(f"SAVEPOINT {name}", timeout=ANSWER_SECONDS_MAX))
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint, which is gone."""
+        await self._ours(lambda: self._connection.execute(f"RELEASE {name}", timeout=ANSWER_SECONDS_MAX))
+
+    async def rollback_to(self, name: str) -> None:
+        """Take back what was done since the savepoint, which is gone."""
+        taken_back = f"ROLLBACK TO {name}; RELEASE {name}"
+        try:
+            await self._ours(lambda: self._connection.execute(taken_back, timeout=ANSWER_SECONDS_MAX))
+        except StoreError:
+            await self.rollback()
+            raise
 
     async def commit(self) -> None:
         """Commit. A connection lost meanwhile is resolved through the inbox row, if one was written."""
@@ -144,6 +179,12 @@ class PostgresTransaction:
         """The `asyncpg.Connection`, inside this transaction."""
         self._may_have_failed = True
         return self._connection
+
+    async def _run(self, make: Callable[[], Script[T]]) -> T:
+        return await self._ours(lambda: run_script(self._connection, make()))
+
+    async def _on_connection(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return await self._ours(lambda: work(self._connection))
 
     async def _ours(self, work: Callable[[], Awaitable[T]]) -> T:
         try:

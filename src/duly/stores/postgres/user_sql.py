@@ -12,7 +12,7 @@ from duly.stores.placeholders import bind_numbered
 from duly.stores.postgres.address import Connection
 from duly.stores.postgres.failures import DriverError, is_misfit, user_sql_error
 from duly.stores.postgres.running import rows_changed
-from duly.stores.user_statement import values_of
+from duly.stores.user_statement import all_values_of, values_of
 
 T = TypeVar("T")
 
@@ -45,6 +45,26 @@ async def execute(connection: Connection, statement: str, parameters: Mapping[st
         return rows_changed(prepared.get_statusmsg())
 
     return await _run(connection, run, statement, parameters, url, selecting=False)
+
+
+async def execute_many(
+    connection: Connection, statement: str, rows: Sequence[Mapping[str, SqlValue]], *, url: str
+) -> None:
+    """Run a statement for each of *rows*, in one round trip. Raises `StoreError`, most often `UserSqlError`."""
+    if len(rows) == 1:
+        await execute(connection, statement, rows[0], url=url)
+        return
+    bound = bind_numbered(statement)
+    all_values = all_values_of(statement, bound, rows)
+    try:
+        # As text from the start: of a run, one value that does not fit would leave the others before it behind.
+        if any(value is None or isinstance(value, datetime | Decimal) for value in all_values[0]):
+            wanted = (await connection.prepare(bound.statement)).get_parameters()
+            names = [kind.name for kind in wanted]
+            all_values = [[_fitted(value, name) for value, name in zip(row, names, strict=True)] for row in all_values]
+        await connection.executemany(bound.statement, all_values, timeout=USER_STATEMENT_SECONDS_MAX)
+    except DriverError as error:
+        raise user_sql_error(error, statement, bound.names, url, selecting=False) from None
 
 
 async def _run(

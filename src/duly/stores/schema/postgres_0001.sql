@@ -47,13 +47,191 @@ CREATE TABLE duly.entry (
     PRIMARY KEY (tenant, type, field, value, slot)
 );
 
--- One row per commit that raised messages; an event's position is first_position + ordinal, once a sequencer gave it.
+-- One row per commit that raised messages.
 CREATE TABLE duly.commit_log (
-    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tenant         text COLLATE "C" NOT NULL,
-    events         integer NOT NULL,
-    first_position bigint,
-    at_ms          bigint NOT NULL
+    id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant text COLLATE "C" NOT NULL,
+    events integer NOT NULL,
+    at_ms  bigint NOT NULL
+);
+
+-- The positions that a sequencer gave in one step: those of the events of commit_ids[n] begin at first_position + befores[n].
+-- What is written once per step, and not once per commit, costs next to nothing; see ADR-0018.
+CREATE TABLE duly.log_stretch (
+    first_position bigint NOT NULL PRIMARY KEY,
+    next_position  bigint NOT NULL,              -- behind the last one
+    seen           bigint NOT NULL,              -- no commit behind this id was looked at then
+    commit_ids     bigint[] NOT NULL,
+    befores        integer[] NOT NULL,
+    events         integer[] NOT NULL,
+    at_ms          bigint[] NOT NULL             -- as in commit_log, so that readers need not look there
+);
+CREATE INDEX log_stretch_seen ON duly.log_stretch (seen);
+
+-- How far the sequencers are. The row is their lock, taken in a statement of its own. Nobody else reads it: it is written
+-- often, and while a snapshot is held, what it was lies about.
+CREATE TABLE duly.sequencer (
+    next_position bigint NOT NULL DEFAULT 1,
+    seen          bigint NOT NULL DEFAULT 0,     -- the last commit that was looked at
+    missing       int8multirange NOT NULL DEFAULT '{}', -- ids up to it that nobody saw: under way still, or taken back
+    doubted       int8multirange NOT NULL DEFAULT '{}', -- those of them that were drawn before doubted_by began
+    doubted_by    xid8
+);
+INSERT INTO duly.sequencer DEFAULT VALUES;
+
+-- The position that the next event gets. A function, and not safe to run in parallel, so that no statement that asks for
+-- it is planned in parallel: PostgreSQL takes a page of the log for much more than it is, and would read all stretches.
+CREATE FUNCTION duly.next_position() RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+AS $$
+BEGIN
+    RETURN coalesce((SELECT s.next_position FROM duly.log_stretch AS s ORDER BY s.first_position DESC LIMIT 1), 1);
+END
+$$;
+CREATE VIEW duly.log_head AS SELECT duly.next_position() AS next_position;
+
+-- Where the events of each commit are. Whoever looks for a position bounds the stretch, which is indexed.
+CREATE VIEW duly.log_commit AS
+SELECT s.first_position AS stretch, c.commit_id, s.first_position + c.before AS first_position, c.events, c.at_ms
+  FROM duly.log_stretch AS s
+ CROSS JOIN unnest(s.commit_ids, s.befores, s.events, s.at_ms) AS c (commit_id, before, events, at_ms);
+
+-- Commits whose events have no position yet.
+CREATE VIEW duly.unnumbered AS
+SELECT c.id FROM duly.commit_log AS c
+ WHERE c.id > (SELECT h.seen FROM duly.sequencer AS h) AND c.events > 0
+UNION ALL
+SELECT c.id
+  FROM duly.sequencer AS h CROSS JOIN unnest(h.missing) AS gap (ids)
+  JOIN duly.commit_log AS c ON c.id >= lower(gap.ids) AND c.id < upper(gap.ids)
+ WHERE c.events > 0;
+
+-- A sequencer's step: gives positions to the events of commits that have none, in the order of their ids; to how many
+-- commits. Ids of one stream follow its commits, since they are drawn under the lock of its document. What is not
+-- committed yet is missing: it is looked for again in each step, numbered when it is seen, and holds nobody up.
+--
+-- Each statement sees what was committed before it: whoever waited for the head sees what the one before has looked at.
+-- A function, so that no client can stop between the statements, with the head locked. Source: ADR-0018.
+--
+-- A missing id is forgotten when every transaction that may have drawn it has ended, and it still is not there. Ids are
+-- drawn with a transaction id in hand: those missing since the last step are older than this step's own. That all of
+-- them have ended must be known before the look that does not find them.
+CREATE FUNCTION duly.number_commits(commits_max integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+DECLARE
+    head       duly.sequencer;
+    is_decided boolean;
+    visible    int8multirange;
+    last_id    bigint;
+    looked_at  integer;
+    stretch    duly.log_stretch;
+    given      integer;
+BEGIN
+    PERFORM 1 FROM duly.sequencer AS h
+      WHERE EXISTS (SELECT 1 FROM duly.commit_log AS c WHERE c.id > h.seen)
+         OR EXISTS (SELECT 1 FROM unnest(h.missing) AS gap (ids)
+                      JOIN duly.commit_log AS c ON c.id >= lower(gap.ids) AND c.id < upper(gap.ids));
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    LOOP
+        SELECT * INTO head FROM duly.sequencer FOR UPDATE;
+        -- A number from the future is from another server, where this database was restored from: nothing is under way.
+        is_decided := head.doubted_by < pg_snapshot_xmin(pg_current_snapshot())
+                   OR head.doubted_by > pg_current_xact_id();
+        SELECT range_agg(int8range(f.id, f.id + 1)), max(f.id), count(*),
+               array_agg(f.id ORDER BY f.id) FILTER (WHERE f.events > 0),
+               array_agg(f.before ORDER BY f.id) FILTER (WHERE f.events > 0),
+               array_agg(f.events ORDER BY f.id) FILTER (WHERE f.events > 0),
+               array_agg(f.at_ms ORDER BY f.id) FILTER (WHERE f.events > 0),
+               sum(f.events)
+          INTO visible, last_id, looked_at, stretch.commit_ids, stretch.befores, stretch.events, stretch.at_ms, given
+          FROM (SELECT seen.id, seen.events, seen.at_ms,
+                       sum(seen.events) OVER (ORDER BY seen.id) - seen.events AS before
+                  FROM (SELECT c.id, c.events, c.at_ms
+                          FROM unnest(head.missing) AS gap (ids)
+                          JOIN duly.commit_log AS c ON c.id >= lower(gap.ids) AND c.id < upper(gap.ids)
+                        UNION ALL
+                        (SELECT c.id, c.events, c.at_ms FROM duly.commit_log AS c
+                          WHERE c.id > head.seen ORDER BY c.id LIMIT commits_max)) AS seen) AS f;
+        IF looked_at = 0 THEN
+            RETURN 0;
+        END IF;
+        IF head.doubted_by IS NULL AND NOT isempty(head.missing) THEN
+            head.doubted := head.missing;
+            head.doubted_by := pg_current_xact_id();
+        END IF;
+        head.missing := head.missing + int8multirange(int8range(head.seen + 1, greatest(head.seen, last_id) + 1)) - visible;
+        IF is_decided THEN
+            head.missing := head.missing - head.doubted;
+            head.doubted := '{}';
+            head.doubted_by := NULL;
+        END IF;
+        head.seen := greatest(head.seen, last_id);
+        IF given > 0 THEN
+            INSERT INTO duly.log_stretch (first_position, next_position, seen, commit_ids, befores, events, at_ms)
+            VALUES (head.next_position, head.next_position + given, head.seen, stretch.commit_ids, stretch.befores,
+                    stretch.events, stretch.at_ms);
+        END IF;
+        UPDATE duly.sequencer
+           SET next_position = head.next_position + given, seen = head.seen, missing = head.missing,
+               doubted = head.doubted, doubted_by = head.doubted_by;
+        IF given > 0 THEN
+            RETURN cardinality(stretch.commit_ids);
+        ELSIF looked_at < commits_max THEN
+            RETURN 0;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The position of the last event of a commit, of one without events that of the last before it; NULL until it is known.
+CREATE FUNCTION duly.position_of(commit bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    head  duly.sequencer;
+    known bigint;
+BEGIN
+    SELECT * INTO head FROM duly.sequencer;
+    PERFORM 1 FROM duly.commit_log AS c WHERE c.id = commit AND c.events > 0;
+    IF FOUND THEN
+        IF commit > head.seen OR head.missing @> commit THEN
+            RETURN NULL;
+        END IF;
+        SELECT s.first_position + s.befores[p.place] + s.events[p.place] - 1 INTO known
+          FROM duly.log_stretch AS s CROSS JOIN array_position(s.commit_ids, commit) AS p (place)
+         WHERE s.seen >= commit AND p.place IS NOT NULL ORDER BY s.seen, s.first_position LIMIT 1;
+        RETURN known;
+    END IF;
+    PERFORM 1 FROM duly.unnumbered AS u WHERE u.id < commit LIMIT 1;
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT s.first_position - 1 + coalesce(
+           (SELECT max(c.before + c.events) FROM unnest(s.commit_ids, s.befores, s.events) AS c (id, before, events)
+             WHERE c.id < commit), 0)
+      INTO known FROM duly.log_stretch AS s WHERE s.seen >= commit ORDER BY s.seen, s.first_position LIMIT 1;
+    RETURN coalesce(known, head.next_position - 1);
+END
+$$;
+
+-- States of event-sourced aggregates, so that not every event need be read. The head of a stream is its document row.
+CREATE TABLE duly.snapshot (
+    tenant  text COLLATE "C" NOT NULL,
+    type    text COLLATE "C" NOT NULL,
+    id      text COLLATE "C" NOT NULL,
+    version integer NOT NULL,                    -- the stream's version that it was taken at
+    schema  integer NOT NULL,
+    body    text NOT NULL,
+    PRIMARY KEY (tenant, type, id)
 );
 
 -- The event log and everything else that was said; never updated. Domain events come first in their commit.
@@ -76,6 +254,44 @@ CREATE TABLE duly.message (
 );
 CREATE INDEX message_stream ON duly.message (tenant, stream, stream_version) WHERE kind = 'event';
 
+-- Messages that a sweep would have removed, had they not been promised: the next one looks at them again.
+CREATE TABLE duly.message_left (
+    commit_id bigint  NOT NULL,
+    ordinal   integer NOT NULL,
+    PRIMARY KEY (commit_id, ordinal)
+);
+
+-- Events of streams that are finished, some dozens in a row: JSON lines, deflated (RFC 1950). Their personal fields stay
+-- in personal. Where each of them is says archived_event; readers of the log find them over their commits.
+CREATE TABLE duly.archived_stream (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant         text COLLATE "C" NOT NULL,
+    stream         text COLLATE "C" NOT NULL,
+    first_position bigint NOT NULL,
+    last_position  bigint NOT NULL,
+    first_version  integer NOT NULL,
+    last_version   integer NOT NULL,
+    events         integer NOT NULL,
+    body           bytea NOT NULL,
+    at_ms          bigint NOT NULL,
+    by_whom        text NOT NULL,
+    reason         text NOT NULL
+);
+ALTER TABLE duly.archived_stream ALTER COLUMN body SET STORAGE EXTERNAL;  -- it is compressed already
+CREATE INDEX archived_stream_version ON duly.archived_stream (tenant, stream, last_version, id);
+CREATE INDEX archived_stream_position ON duly.archived_stream (last_position);
+CREATE TABLE duly.archived_event (
+    commit_id  bigint  NOT NULL,
+    ordinal    integer NOT NULL,
+    place      integer NOT NULL,                 -- its line, from 0
+    archive_id bigint  NOT NULL,
+    PRIMARY KEY (commit_id, ordinal)
+);
+
+-- The position of the last event of each commit; NULL until it is known.
+CREATE VIEW duly.commit_position AS
+SELECT c.id AS commit_id, c.events, duly.position_of(c.id) AS last_position FROM duly.commit_log AS c;
+
 -- Personal fields beside the immutable row, keyed by subject, so that erasing a person is a delete.
 CREATE TABLE duly.personal (
     message_id text COLLATE "C" NOT NULL PRIMARY KEY,
@@ -86,9 +302,31 @@ CREATE TABLE duly.personal (
 CREATE INDEX personal_subject ON duly.personal (tenant, subject);
 
 CREATE TABLE duly.subscriber (
-    no   integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name text COLLATE "C" NOT NULL UNIQUE
+    no       integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name     text COLLATE "C" NOT NULL UNIQUE,
+    since_ms bigint NOT NULL                         -- what was committed before was not promised to it
 );
+
+-- Requests to let a subscriber hear the past, each with how far it has come: the last message that was promised.
+CREATE TABLE duly.backfill (
+    id            text COLLATE "C" NOT NULL PRIMARY KEY,
+    tenant        text COLLATE "C" NOT NULL,
+    subscriber_no integer NOT NULL,
+    since_ms      bigint NOT NULL,
+    until_ms      bigint NOT NULL,
+    heard_ms      bigint NOT NULL,                   -- what was committed from then on is left out: it was heard
+    through       bigint NOT NULL,                   -- the last commit that it is about
+    commit_id     bigint NOT NULL,
+    ordinal       integer NOT NULL,
+    total         bigint NOT NULL,
+    promised      bigint NOT NULL,
+    by_whom       text NOT NULL,
+    reason        text NOT NULL,
+    begun_ms      bigint NOT NULL,
+    ended_ms      bigint
+);
+CREATE UNIQUE INDEX backfill_unfinished ON duly.backfill (tenant, subscriber_no) WHERE ended_ms IS NULL;
+CREATE INDEX backfill_subscriber ON duly.backfill (tenant, subscriber_no, begun_ms);
 
 -- Promises: one narrow row per (message, subscriber); inserted and deleted, never updated. Ids are drawn one by one
 -- (CACHE 1), so that within a lane they follow the order of commits. Swept often: what was delivered is dead at once.
@@ -100,6 +338,75 @@ CREATE TABLE duly.outbox (
     commit_id     bigint NOT NULL,
     ordinal       integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+
+-- Promises that wait for their time; then they go to the outbox, and their order counts from there.
+CREATE TABLE duly.later (
+    tenant        text COLLATE "C" NOT NULL,
+    id            text COLLATE "C" NOT NULL,     -- what it is cancelled by
+    due_ms        bigint NOT NULL,
+    subscriber_no integer NOT NULL,
+    bucket        integer NOT NULL,
+    lane          text COLLATE "C" NOT NULL,
+    commit_id     bigint NOT NULL,
+    ordinal       integer NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+CREATE INDEX later_due ON duly.later (due_ms);
+CREATE INDEX later_message ON duly.later (commit_id, ordinal);
+
+-- What each process heard, and what it decided: enough to run the past against new code.
+CREATE TABLE duly.process_step (
+    tenant        text COLLATE "C" NOT NULL,
+    process       text COLLATE "C" NOT NULL,
+    id            text COLLATE "C" NOT NULL,
+    number        integer NOT NULL,
+    message_id    text COLLATE "C" NOT NULL,
+    kind          text NOT NULL,
+    name          text NOT NULL,
+    version       integer NOT NULL,
+    body          text NOT NULL,
+    decision      text NOT NULL,
+    at_ms         bigint NOT NULL,
+    PRIMARY KEY (tenant, process, id, number)
+);
+
+-- How far each projection has come: one row for what is read, one more while a shadow is built.
+CREATE TABLE duly.projection (
+    name        text COLLATE "C" NOT NULL,
+    generation  integer NOT NULL,
+    state       text NOT NULL,                   -- live, building, old
+    digest      text NOT NULL,                   -- of its tables and version, as it was begun
+    tables      text NOT NULL,                   -- their plain names
+    position    bigint NOT NULL,                 -- of the last event that it has seen
+    owner       text,
+    until_ms    bigint NOT NULL DEFAULT 0,
+    attempts    integer NOT NULL DEFAULT 0,
+    retry_ms    bigint NOT NULL DEFAULT 0,
+    reason      text NOT NULL DEFAULT '',
+    started_ms  bigint NOT NULL,
+    changed_ms  bigint NOT NULL,
+    PRIMARY KEY (name, generation)
+);
+
+-- Read models that are documents; those of a shadow have its generation.
+CREATE TABLE duly.read_model (
+    model      text COLLATE "C" NOT NULL,
+    generation integer NOT NULL,
+    tenant     text COLLATE "C" NOT NULL,
+    id         text COLLATE "C" NOT NULL,
+    schema     integer NOT NULL,
+    body       text NOT NULL,
+    PRIMARY KEY (model, generation, tenant, id)
+);
+CREATE TABLE duly.read_entry (
+    model      text COLLATE "C" NOT NULL,
+    generation integer NOT NULL,
+    tenant     text COLLATE "C" NOT NULL,
+    field      text COLLATE "C" NOT NULL,
+    value      text COLLATE "C" NOT NULL,
+    id         text COLLATE "C" NOT NULL,
+    PRIMARY KEY (model, generation, tenant, field, value, id)
+);
 
 -- Only a failing lane has a row. until_ms NULL: until a person lets it go.
 CREATE TABLE duly.lane_hold (
@@ -185,7 +492,8 @@ CREATE TABLE duly.effect (
 );
 CREATE INDEX effect_page ON duly.effect (tenant, requested_ms, no);
 CREATE INDEX effect_channel ON duly.effect (tenant, channel, requested_ms, no);
-CREATE INDEX effect_state ON duly.effect (tenant, state, requested_ms, no) WHERE state <> 'accepted';
+CREATE INDEX effect_state ON duly.effect (tenant, state, requested_ms, no)
+    WHERE state <> 'accepted' AND state <> 'attempting';     -- what is being attempted is found by its lease
 CREATE INDEX effect_reference ON duly.effect (tenant, reference, requested_ms, no) WHERE reference IS NOT NULL;
 CREATE INDEX effect_correlation ON duly.effect (tenant, correlation, requested_ms, no);
 CREATE INDEX effect_provider ON duly.effect (gateway, provider_id) WHERE provider_id IS NOT NULL;
@@ -195,7 +503,6 @@ CREATE INDEX effect_turn ON duly.effect (gateway, urgent, tenant, due_ms, no)
 CREATE INDEX effect_look_up ON duly.effect (gateway, due_ms) WHERE due_ms IS NOT NULL AND step <> 'attempt';
 CREATE INDEX effect_held ON duly.effect (hold, tenant) WHERE hold <> '';
 CREATE INDEX effect_lease ON duly.effect (lease_ms) WHERE lease_ms IS NOT NULL;
-CREATE INDEX effect_token ON duly.effect (token) WHERE token IS NOT NULL;
 CREATE INDEX effect_expiry ON duly.effect (expires_ms)
     WHERE expires_ms IS NOT NULL AND state IN ('requested', 'scheduled', 'queued', 'held');
 CREATE INDEX effect_confirm ON duly.effect (confirm_by_ms) WHERE confirm_by_ms IS NOT NULL;
@@ -240,7 +547,7 @@ CREATE TABLE duly.attempt (
     evidence           text NOT NULL DEFAULT '',
     provider_id        text COLLATE "C",
     PRIMARY KEY (effect_id, number)
-);
+) WITH (fillfactor = 50); -- its outcome is written beside it, out of the index
 
 -- Ids of the provider that stale workers learned, and that their effects do not have. An index of attempts would find
 -- them, too, and cost each attempt its cheap update (HOT), some 5 % of all WAL.
@@ -382,6 +689,25 @@ BEGIN
 END
 $$;
 
+-- Between commands that write an in-transaction projection (shared) and its rebuild.
+CREATE FUNCTION duly.share_projection(name text) RETURNS text
+    LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(name, 1685416058));
+    RETURN name;
+END
+$$;
+
+CREATE FUNCTION duly.lock_projection(name text) RETURNS text
+    LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(name, 1685416058));
+    RETURN name;
+END
+$$;
+
 CREATE FUNCTION duly.lock_bucket(bucket integer) RETURNS integer
     LANGUAGE plpgsql VOLATILE
 AS $$
@@ -395,7 +721,7 @@ $$;
 CREATE TYPE duly.inbox_write    AS (id text, name text, digest text, token text, result text, keep_ms bigint);
 CREATE TYPE duly.delivered      AS (row_id bigint, bucket integer, token text, subscriber integer, held_lane text);
 CREATE TYPE duly.version_check  AS (type text, id text, version integer);
-CREATE TYPE duly.document_write AS (type text, id text, schema integer, body text);
+CREATE TYPE duly.document_write AS (type text, id text, schema integer, body text, grows integer);
 CREATE TYPE duly.entry_write    AS (type text, field text, value text, slot text, id text);
 CREATE TYPE duly.message_write  AS (id text, kind text, name text, version integer, subject text, stream text,
                                     stream_version integer, handler text, chain text, trace text, body text);
@@ -406,6 +732,15 @@ CREATE TYPE duly.intent_write   AS (id text, type text, channel text, gateway te
                                     state text, at_ms bigint, after_ms bigint, expires_at_ms bigint,
                                     expires_after_ms bigint, handler text, chain text, trace text, subject text,
                                     recipient text, recipient_hash text, summary text, content_type text, body bytea, attachments text);
+
+-- What few changes write, together: one argument that is mostly NULL.
+CREATE TYPE duly.snapshot_write AS (type text, id text, version integer, schema integer, body text);
+CREATE TYPE duly.later_write    AS (id text, at_ms bigint, after_ms bigint, ordinal integer, subscriber integer,
+                                    bucket integer, lane text);
+CREATE TYPE duly.step_write     AS (process text, id text, number integer, message_id text, kind text, name text,
+                                    version integer, body text, decision text);
+CREATE TYPE duly.rare_writes    AS (snapshots duly.snapshot_write[], cancelled text[], later duly.later_write[],
+                                    steps duly.step_write[]);
 
 -- A verdict other than done, as JSON. What is written already must go: then it travels as an error, which takes back
 -- everything. Otherwise it is just returned: an error would stand in the server's log.
@@ -441,8 +776,9 @@ BEGIN
 END
 $$;
 
--- Writes one change, whole or not at all, in one round trip; NULL means done. The same words as commit_script.py, with
--- the same verdicts. Every statement in here sees what was committed before it, which the checks after locks count on.
+-- Writes one change, whole or not at all, in one round trip; NULL means done, a number done as this commit of the log.
+-- The same words as commit_script.py, with the same verdicts. Every
+-- statement in here sees what was committed before it, which the checks after locks count on.
 --
 -- Locks are taken in this order, by everybody: documents that exist, by key; the command's id; the bucket; documents
 -- that must not exist, by key; entries, by key; lanes. Versions are compared before anything is written, so that a
@@ -465,7 +801,8 @@ CREATE FUNCTION duly.commit_unit(
     messages        duly.message_write[],
     personal        duly.personal_write[],
     promises        duly.promise_write[],
-    intents         duly.intent_write[]
+    intents         duly.intent_write[],
+    rare            duly.rare_writes
 ) RETURNS text
     LANGUAGE plpgsql VOLATILE
     SET plan_cache_mode = force_generic_plan
@@ -531,8 +868,8 @@ BEGIN
     IF created IS NOT NULL THEN
         FOREACH document IN ARRAY created LOOP
             INSERT INTO duly.document (tenant, type, id, version, schema, body)
-            VALUES (unit_tenant, document.type, document.id, 1, coalesce(document.schema, 0),
-                    coalesce(document.body, ''))
+            VALUES (unit_tenant, document.type, document.id, coalesce(document.grows, 1),
+                    coalesce(document.schema, 0), coalesce(document.body, ''))
             ON CONFLICT (tenant, type, id) DO NOTHING;
             IF NOT FOUND THEN
                 RETURN duly.refuse(
@@ -553,7 +890,8 @@ BEGIN
                 DELETE FROM duly.document AS d
                  WHERE d.tenant = unit_tenant AND d.type = document.type AND d.id = document.id;
             ELSE
-                UPDATE duly.document AS d SET version = d.version + 1, schema = document.schema, body = document.body
+                UPDATE duly.document AS d
+                   SET version = d.version + document.grows, schema = document.schema, body = document.body
                  WHERE d.tenant = unit_tenant AND d.type = document.type AND d.id = document.id;
             END IF;
         END LOOP;
@@ -584,7 +922,23 @@ BEGIN
            FROM (SELECT DISTINCT hashtextextended(lane, 1685416057) AS key FROM unnest(lanes) AS l (lane) ORDER BY 1) AS keys;
     END IF;
 
+    IF rare.cancelled IS NOT NULL THEN
+        DELETE FROM duly.later AS l WHERE l.tenant = unit_tenant AND l.id = ANY(rare.cancelled);
+    END IF;
+    IF rare.snapshots IS NOT NULL THEN
+        INSERT INTO duly.snapshot AS present (tenant, type, id, version, schema, body)
+        SELECT unit_tenant, s.type, s.id, s.version, s.schema, s.body FROM unnest(rare.snapshots) AS s
+        ON CONFLICT (tenant, type, id) DO UPDATE
+           SET version = excluded.version, schema = excluded.schema, body = excluded.body;
+    END IF;
+    IF rare.steps IS NOT NULL THEN
+        INSERT INTO duly.process_step (tenant, process, id, number, message_id, kind, name, version, body, decision, at_ms)
+        SELECT unit_tenant, s.process, s.id, s.number, s.message_id, s.kind, s.name, s.version, s.body, s.decision, now_at
+          FROM unnest(rare.steps) AS s;
+    END IF;
+
     IF messages IS NOT NULL THEN
+        PERFORM pg_current_xact_id();  -- before an id is drawn: number_commits counts on it
         INSERT INTO duly.commit_log (tenant, events, at_ms) VALUES (unit_tenant, event_count, now_at)
         RETURNING id INTO new_commit;
         INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, subject, stream, stream_version,
@@ -602,6 +956,13 @@ BEGIN
         IF promises IS NOT NULL THEN
             INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
             SELECT p.subscriber, p.bucket, p.lane, new_commit, p.ordinal FROM unnest(promises) AS p;
+        END IF;
+        IF rare.later IS NOT NULL THEN
+            INSERT INTO duly.later (tenant, id, due_ms, subscriber_no, bucket, lane, commit_id, ordinal)
+            SELECT unit_tenant, l.id, coalesce(l.at_ms, now_at + l.after_ms), l.subscriber, l.bucket, l.lane, new_commit,
+                   l.ordinal
+              FROM unnest(rare.later) AS l
+            ON CONFLICT (tenant, id) DO NOTHING;
         END IF;
     END IF;
 
@@ -644,6 +1005,6 @@ BEGIN
              WHERE e.digest <> i.digest;
         END IF;
     END IF;
-    RETURN NULL;
+    RETURN new_commit::text;
 END
 $$;

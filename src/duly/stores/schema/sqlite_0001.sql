@@ -40,14 +40,37 @@ CREATE TABLE duly_entry (
     PRIMARY KEY (tenant, type, field, value, slot)
 ) WITHOUT ROWID;
 
--- One row per commit that raised messages; an event's position is first_position + ordinal.
+-- One row per commit that raised messages; the position of an event is first_position + ordinal.
 CREATE TABLE duly_commit_log (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant         TEXT NOT NULL,
     events         INTEGER NOT NULL,
-    first_position INTEGER,
+    first_position INTEGER,                      -- of commits with events
     at_ms          INTEGER NOT NULL
 );
+CREATE INDEX duly_commit_log_position ON duly_commit_log (first_position) WHERE events > 0;
+
+-- The position that the next event gets: the last commit with events says it, so retention keeps that one.
+CREATE VIEW duly_log_head AS
+SELECT coalesce((SELECT first_position + events FROM duly_commit_log
+                  WHERE events > 0 ORDER BY first_position DESC LIMIT 1), 1) AS next_position;
+
+-- As on PostgreSQL, where positions are given later, by stretches.
+CREATE VIEW duly_log_commit AS
+SELECT first_position AS stretch, id AS commit_id, first_position, events, at_ms FROM duly_commit_log WHERE events > 0;
+CREATE VIEW duly_unnumbered AS
+SELECT id FROM duly_commit_log WHERE FALSE;
+
+-- States of event-sourced aggregates, so that not every event need be read. The head of a stream is its document row.
+CREATE TABLE duly_snapshot (
+    tenant  TEXT NOT NULL,
+    type    TEXT NOT NULL,
+    id      TEXT NOT NULL,
+    version INTEGER NOT NULL,                    -- the stream's version that it was taken at
+    schema  INTEGER NOT NULL,
+    body    TEXT NOT NULL,
+    PRIMARY KEY (tenant, type, id)
+) WITHOUT ROWID;
 
 -- The event log and everything else that was said; never updated. Domain events come first in their commit.
 CREATE TABLE duly_message (
@@ -69,6 +92,43 @@ CREATE TABLE duly_message (
 ) WITHOUT ROWID;
 CREATE INDEX duly_message_stream ON duly_message (tenant, stream, stream_version) WHERE kind = 'event';
 
+-- Messages that a sweep would have removed, had they not been promised: the next one looks at them again.
+CREATE TABLE duly_message_left (
+    commit_id INTEGER NOT NULL,
+    ordinal   INTEGER NOT NULL,
+    PRIMARY KEY (commit_id, ordinal)
+) WITHOUT ROWID;
+
+-- Events of streams that are finished, some dozens in a row: JSON lines, deflated (RFC 1950). Their personal fields stay
+-- in personal. Where each of them is says archived_event; readers of the log find them over their commits.
+CREATE TABLE duly_archived_stream (
+    id             INTEGER PRIMARY KEY,
+    tenant         TEXT NOT NULL,
+    stream         TEXT NOT NULL,
+    first_position INTEGER NOT NULL,
+    last_position  INTEGER NOT NULL,
+    first_version  INTEGER NOT NULL,
+    last_version   INTEGER NOT NULL,
+    events         INTEGER NOT NULL,
+    body           BLOB NOT NULL,
+    at_ms          INTEGER NOT NULL,
+    by_whom        TEXT NOT NULL,
+    reason         TEXT NOT NULL
+);
+CREATE INDEX duly_archived_stream_version ON duly_archived_stream (tenant, stream, last_version, id);
+CREATE INDEX duly_archived_stream_position ON duly_archived_stream (last_position);
+CREATE TABLE duly_archived_event (
+    commit_id  INTEGER NOT NULL,
+    ordinal    INTEGER NOT NULL,
+    place      INTEGER NOT NULL,                 -- its line, from 0
+    archive_id INTEGER NOT NULL,
+    PRIMARY KEY (commit_id, ordinal)
+) WITHOUT ROWID;
+
+-- The position of the last event of each commit.
+CREATE VIEW duly_commit_position AS
+SELECT id AS commit_id, events, first_position + events - 1 AS last_position FROM duly_commit_log;
+
 -- Personal fields beside the immutable row, keyed by subject, so that erasing a person is a delete.
 CREATE TABLE duly_personal (
     message_id TEXT NOT NULL PRIMARY KEY,
@@ -79,9 +139,31 @@ CREATE TABLE duly_personal (
 CREATE INDEX duly_personal_subject ON duly_personal (tenant, subject);
 
 CREATE TABLE duly_subscriber (
-    no   INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE
+    no       INTEGER PRIMARY KEY AUTOINCREMENT,
+    name     TEXT NOT NULL UNIQUE,
+    since_ms INTEGER NOT NULL                        -- what was committed before was not promised to it
 );
+
+-- Requests to let a subscriber hear the past, each with how far it has come: the last message that was promised.
+CREATE TABLE duly_backfill (
+    id            TEXT NOT NULL PRIMARY KEY,
+    tenant        TEXT NOT NULL,
+    subscriber_no INTEGER NOT NULL,
+    since_ms      INTEGER NOT NULL,
+    until_ms      INTEGER NOT NULL,
+    heard_ms      INTEGER NOT NULL,                  -- what was committed from then on is left out: it was heard
+    through       INTEGER NOT NULL,                  -- the last commit that it is about
+    commit_id     INTEGER NOT NULL,
+    ordinal       INTEGER NOT NULL,
+    total         INTEGER NOT NULL,
+    promised      INTEGER NOT NULL,
+    by_whom       TEXT NOT NULL,
+    reason        TEXT NOT NULL,
+    begun_ms      INTEGER NOT NULL,
+    ended_ms      INTEGER
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX duly_backfill_unfinished ON duly_backfill (tenant, subscriber_no) WHERE ended_ms IS NULL;
+CREATE INDEX duly_backfill_subscriber ON duly_backfill (tenant, subscriber_no, begun_ms);
 
 -- Promises: one narrow row per (message, subscriber); inserted and deleted, never updated.
 CREATE TABLE duly_outbox (
@@ -92,6 +174,75 @@ CREATE TABLE duly_outbox (
     commit_id     INTEGER NOT NULL,
     ordinal       INTEGER NOT NULL
 );
+
+-- Promises that wait for their time; then they go to the outbox, and their order counts from there.
+CREATE TABLE duly_later (
+    tenant        TEXT NOT NULL,
+    id            TEXT NOT NULL,                 -- what it is cancelled by
+    due_ms        INTEGER NOT NULL,
+    subscriber_no INTEGER NOT NULL,
+    bucket        INTEGER NOT NULL,
+    lane          TEXT NOT NULL,
+    commit_id     INTEGER NOT NULL,
+    ordinal       INTEGER NOT NULL,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID;
+CREATE INDEX duly_later_due ON duly_later (due_ms);
+CREATE INDEX duly_later_message ON duly_later (commit_id, ordinal);
+
+-- What each process heard, and what it decided: enough to run the past against new code.
+CREATE TABLE duly_process_step (
+    tenant        TEXT NOT NULL,
+    process       TEXT NOT NULL,
+    id            TEXT NOT NULL,
+    number        INTEGER NOT NULL,
+    message_id    TEXT NOT NULL,
+    kind          TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    version       INTEGER NOT NULL,
+    body          TEXT NOT NULL,
+    decision      TEXT NOT NULL,
+    at_ms         INTEGER NOT NULL,
+    PRIMARY KEY (tenant, process, id, number)
+) WITHOUT ROWID;
+
+-- How far each projection has come: one row for what is read, one more while a shadow is built.
+CREATE TABLE duly_projection (
+    name        TEXT NOT NULL,
+    generation  INTEGER NOT NULL,
+    state       TEXT NOT NULL,                   -- live, building, old
+    digest      TEXT NOT NULL,                   -- of its tables and version, as it was begun
+    tables      TEXT NOT NULL,                   -- their plain names
+    position    INTEGER NOT NULL,                -- of the last event that it has seen
+    owner       TEXT,
+    until_ms    INTEGER NOT NULL DEFAULT 0,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    retry_ms    INTEGER NOT NULL DEFAULT 0,
+    reason      TEXT NOT NULL DEFAULT '',
+    started_ms  INTEGER NOT NULL,
+    changed_ms  INTEGER NOT NULL,
+    PRIMARY KEY (name, generation)
+) WITHOUT ROWID;
+
+-- Read models that are documents; those of a shadow have its generation.
+CREATE TABLE duly_read_model (
+    model      TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    tenant     TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    schema     INTEGER NOT NULL,
+    body       TEXT NOT NULL,
+    PRIMARY KEY (model, generation, tenant, id)
+) WITHOUT ROWID;
+CREATE TABLE duly_read_entry (
+    model      TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    tenant     TEXT NOT NULL,
+    field      TEXT NOT NULL,
+    value      TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    PRIMARY KEY (model, generation, tenant, field, value, id)
+) WITHOUT ROWID;
 
 -- Only a failing lane has a row. until_ms NULL: until a person lets it go.
 CREATE TABLE duly_lane_hold (
@@ -178,7 +329,8 @@ CREATE TABLE duly_effect (
 );
 CREATE INDEX duly_effect_page ON duly_effect (tenant, requested_ms, no);
 CREATE INDEX duly_effect_channel ON duly_effect (tenant, channel, requested_ms, no);
-CREATE INDEX duly_effect_state ON duly_effect (tenant, state, requested_ms, no) WHERE state <> 'accepted';
+CREATE INDEX duly_effect_state ON duly_effect (tenant, state, requested_ms, no)
+    WHERE state <> 'accepted' AND state <> 'attempting';     -- what is being attempted is found by its lease
 CREATE INDEX duly_effect_reference ON duly_effect (tenant, reference, requested_ms, no) WHERE reference IS NOT NULL;
 CREATE INDEX duly_effect_correlation ON duly_effect (tenant, correlation, requested_ms, no);
 CREATE INDEX duly_effect_provider ON duly_effect (gateway, provider_id) WHERE provider_id IS NOT NULL;
@@ -188,7 +340,6 @@ CREATE INDEX duly_effect_turn ON duly_effect (gateway, urgent, tenant, due_ms, n
 CREATE INDEX duly_effect_look_up ON duly_effect (gateway, due_ms) WHERE due_ms IS NOT NULL AND step <> 'attempt';
 CREATE INDEX duly_effect_held ON duly_effect (hold, tenant) WHERE hold <> '';
 CREATE INDEX duly_effect_lease ON duly_effect (lease_ms) WHERE lease_ms IS NOT NULL;
-CREATE INDEX duly_effect_token ON duly_effect (token) WHERE token IS NOT NULL;
 CREATE INDEX duly_effect_expiry ON duly_effect (expires_ms)
     WHERE expires_ms IS NOT NULL AND state IN ('requested', 'scheduled', 'queued', 'held');
 CREATE INDEX duly_effect_confirm ON duly_effect (confirm_by_ms) WHERE confirm_by_ms IS NOT NULL;
@@ -217,7 +368,8 @@ CREATE INDEX duly_effect_content_subject ON duly_effect_content (tenant, subject
 CREATE INDEX duly_effect_content_recipient ON duly_effect_content (tenant, recipient);
 CREATE INDEX duly_effect_content_age ON duly_effect_content (tenant, channel, requested_ms, effect_id);
 
--- Append-only: a row is written before the call, its outcome once after it.
+-- Append-only: a row is written before the call, its outcome once after it. In the order of time, not of ids: rows that
+-- begin or end together then lie in few pages, which are what a commit costs.
 CREATE TABLE duly_attempt (
     effect_id          TEXT NOT NULL,
     number             INTEGER NOT NULL,
@@ -233,7 +385,7 @@ CREATE TABLE duly_attempt (
     evidence           TEXT NOT NULL DEFAULT '',
     provider_id        TEXT,
     PRIMARY KEY (effect_id, number)
-) WITHOUT ROWID;
+);
 
 -- Ids of the provider that stale workers learned, and that their effects do not have.
 CREATE TABLE duly_late_id (

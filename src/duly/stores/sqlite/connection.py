@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from types import NoneType
 from typing import Final, TypeVar
 
 from duly.stores.placeholders import bind_positional
 from duly.stores.script import Result, Script, Statement, for_sqlite
-from duly.stores.user_statement import values_of
+from duly.stores.user_statement import all_values_of, values_of
 
 T = TypeVar("T")
 
 READ_CACHED_STATEMENTS: Final = 256
 BUSY_TIMEOUT_SECONDS: Final = 5.0
+CACHE_KIBIBYTES: Final = 16 * 1024
+"""How much of a database one connection keeps in memory at most. Of a ledger that has grown, SQLite's own 2 MB hold
+hardly the inner pages of the indexes."""
+_PLAIN: Final = frozenset({str, int, float, bytes, NoneType})
+_CHANGES_ROWS: Final = re.compile(
+    r"\s*(?:INSERT|UPDATE|DELETE|REPLACE)\b(?!.*\bRETURNING\b)", re.IGNORECASE | re.DOTALL
+)
 
 
 def connect(path: str, *, read_only: bool, clock_shift_ms: Callable[[], int]) -> sqlite3.Connection:
@@ -39,7 +48,10 @@ def connect(path: str, *, read_only: bool, clock_shift_ms: Callable[[], int]) ->
         # Locks between transactions of PostgreSQL; here there is one writer.
         connection.create_function("duly_share_bucket", 1, lambda bucket: bucket)
         connection.create_function("duly_lock_bucket", 1, lambda bucket: bucket)
+        connection.create_function("duly_share_projection", 1, lambda name: name)
+        connection.create_function("duly_lock_projection", 1, lambda name: name)
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         else:
@@ -88,6 +100,20 @@ def run_user_statement(
     names = [column[0] for column in cursor.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return rows, max(cursor.rowcount, 0)
+
+
+def run_many(connection: sqlite3.Connection, statement: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """A statement of the user's own, for each of *rows*. Raises `UserSqlError`."""
+    bound = bind_positional(statement)
+    adapted = [
+        [value if type(value) in _PLAIN else _adapted(value) for value in values]
+        for values in all_values_of(statement, bound, rows)
+    ]
+    if len(rows) == 1 or not _CHANGES_ROWS.match(statement):  # executemany takes nothing else
+        for values in adapted:
+            connection.execute(bound.statement, values).fetchall()
+    else:
+        connection.executemany(bound.statement, adapted)
 
 
 def _adapted(value: object) -> object:

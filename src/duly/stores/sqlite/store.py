@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from duly.errors import StoreError, UserSqlError
 from duly.ports.change import Change, Done, Verdict
-from duly.ports.store import OpenTransaction, SqlRow, SqlValue, StoredDocument
+from duly.ports.log import OldTransaction
+from duly.ports.projections import Advance, ReadModelWrite, StatementRun
+from duly.ports.store import OpenTransaction, SqlRow, SqlValue, StoredDocument, StoredStream, StreamNeeds
 from duly.stores.commit_script import commit_script
+from duly.stores.projection_scripts import advance_script
+from duly.stores.read_model_scripts import write_read_models_script
 from duly.stores.schema_version import NEWEST, check_tables, check_version, migrations, table_digests, told
+from duly.stores.script import Script, Statement
+from duly.stores.sql_projections import SqlProjecting
 from duly.stores.sql_store import SqlStore, document_script, documents_by_script
-from duly.stores.sqlite.connection import run_script, run_user_statement
+from duly.stores.sqlite.connection import run_many, run_script, run_user_statement
 from duly.stores.sqlite.engine import SqliteEngine
+from duly.stores.sqlite.table_swap import SqliteTableSwap
+from duly.stores.stream_scripts import stream_script, streams_script
 
 T = TypeVar("T")
 
 NOT_ITS_FAULT: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_BUSY)
 """Errors that are not those of a user's statement."""
+
+# A commit without events counts as the one before it.
+SELECT_POSITION: Final = """
+SELECT first_position + events - 1 FROM duly.commit_log
+ WHERE id <= :commit_id AND events > 0 ORDER BY id DESC LIMIT 1
+"""
+
+
+def position_of_script(commit: int) -> Script[int]:
+    """The position of the last event of a commit, or of the last before it."""
+    found = yield Statement(SELECT_POSITION, {"commit_id": commit})
+    position: int = found.rows[0][0] if found.rows else 0
+    return position
 
 
 class SqliteStore(SqlStore):
@@ -84,6 +107,41 @@ class SqliteStore(SqlStore):
 
         return await self._sqlite.in_reader(work)
 
+    async def project(
+        self, advance: Advance, statements: Sequence[StatementRun], documents: Sequence[ReadModelWrite]
+    ) -> bool:
+        """Commit rows and documents with the checkpoint, in one turn of the writer."""
+
+        def work(connection: sqlite3.Connection) -> tuple[bool, bool]:
+            if not run_script(connection, advance_script(advance)):
+                return False, False
+            for run in statements:
+                _user_statements(connection, run.text, run.rows)
+            if documents:
+                run_script(connection, write_read_models_script(advance.generation, documents))
+            return True, True
+
+        return await self._sqlite.transact(work)
+
+    # The event log.
+
+    @property
+    def numbers_at_commit(self) -> bool:
+        """Yes: there is one writer."""
+        return True
+
+    async def number_commits(self, commits_max: int) -> int:
+        """0: the writer has numbered them."""
+        return 0
+
+    async def position_of(self, commit: int) -> int | None:
+        """The position of the last event of a commit, or of the last before it."""
+        return await self._engine.read(lambda: position_of_script(commit))
+
+    async def old_transactions(self, age: timedelta) -> list[OldTransaction]:
+        """None: who writes has the lock of the file, and a reader holds nobody up."""
+        return []
+
     # The schema.
 
     async def is_empty(self) -> bool:
@@ -126,7 +184,7 @@ class SqliteStore(SqlStore):
         return await self._sqlite.transact(work)
 
 
-class _OpenTransaction:
+class _OpenTransaction(SqlProjecting, SqliteTableSwap):
     """A transaction of the writer, held open while a handler runs."""
 
     def __init__(self, engine: SqliteEngine) -> None:
@@ -152,32 +210,76 @@ class _OpenTransaction:
         script = documents_by_script(tenant, type_name, field, value, rows_max)
         return await self._in_writer(lambda: run_script(self._sqlite.writer, script))
 
+    async def stream(self, tenant: str, type_name: str, aggregate_id: str, needs: StreamNeeds) -> StoredStream | None:
+        """One event-sourced aggregate as this transaction sees it."""
+        script = stream_script(tenant, type_name, aggregate_id, needs)
+        return await self._in_writer(lambda: run_script(self._sqlite.writer, script))
+
+    async def streams(self, tenant: str, type_name: str, ids: Sequence[str], needs: StreamNeeds) -> list[StoredStream]:
+        """Several event-sourced aggregates, as this transaction sees them."""
+        script = streams_script(tenant, type_name, ids, needs)
+        return await self._in_writer(lambda: run_script(self._sqlite.writer, script))
+
     async def execute(self, statement: str, parameters: Mapping[str, SqlValue]) -> int:
         """Run a statement of the user's own; how many rows it changed."""
         _, changed = await self._in_writer(lambda: _user_statement(self._sqlite.writer, statement, parameters))
         return changed
+
+    async def execute_many(self, statement: str, rows: Sequence[Mapping[str, SqlValue]]) -> None:
+        """Run a statement of the user's own for each of *rows*."""
+        await self._in_writer(lambda: _user_statements(self._sqlite.writer, statement, rows))
 
     async def fetch(self, statement: str, parameters: Mapping[str, SqlValue]) -> list[SqlRow]:
         """Run a statement of the user's own; its rows."""
         rows, _ = await self._in_writer(lambda: _user_statement(self._sqlite.writer, statement, parameters))
         return list(rows)
 
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._in_writer(lambda: self._sqlite.writer.execute(f"SAVEPOINT {name}"))
+
+    async def release(self, name: str) -> None:
+        """Keep what was done since the savepoint, which is gone."""
+        await self._in_writer(lambda: self._sqlite.writer.execute(f"RELEASE {name}"))
+
+    async def rollback_to(self, name: str) -> None:
+        """Take back what was done since the savepoint, which is gone."""
+
+        def work() -> None:
+            self._sqlite.writer.execute(f"ROLLBACK TO {name}")
+            self._sqlite.writer.execute(f"RELEASE {name}")
+
+        try:
+            await self._in_writer(work)
+        except StoreError:  # some errors have ended the transaction already (lang_transaction.html, section 3.1)
+            await self.rollback()
+            raise
+
     async def commit(self) -> None:
         """Commit."""
         self._check_open()
-        self.is_open = False
-        await self._sqlite.in_writer(lambda: self._sqlite.end(keep=True))
+        await self._end(keep=True)
 
     async def rollback(self) -> None:
         """Take back everything."""
         if self.is_open:
-            self.is_open = False
-            await self._sqlite.in_writer(lambda: self._sqlite.end(keep=False))
+            await self._end(keep=False)
+
+    async def _end(self, *, keep: bool) -> None:
+        """End it, also when this is cancelled: one that stays open stops every writer of the database."""
+        self.is_open = False
+        await asyncio.shield(self._sqlite.in_writer(lambda: self._sqlite.end(keep=keep)))
 
     @property
     def raw(self) -> object:
         """The `sqlite3.Connection`. Use it only in the writer's thread: prefer the façade."""
         return self._sqlite.writer
+
+    async def _run(self, make: Callable[[], Script[T]]) -> T:
+        return await self._in_writer(lambda: run_script(self._sqlite.writer, make()))
+
+    async def _on_writer(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._in_writer(lambda: work(self._sqlite.writer))
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
         self._check_open()
@@ -214,8 +316,19 @@ def _statements(text: str) -> list[str]:
 def _user_statement(
     connection: sqlite3.Connection, statement: str, parameters: Mapping[str, SqlValue], *, selecting: bool = False
 ) -> tuple[list[dict[str, object]], int]:
-    try:
+    with _in_our_words(statement, selecting=selecting):
         return run_user_statement(connection, statement, parameters)
+
+
+def _user_statements(connection: sqlite3.Connection, statement: str, rows: Sequence[Mapping[str, SqlValue]]) -> None:
+    with _in_our_words(statement):
+        run_many(connection, statement, rows)
+
+
+@contextmanager
+def _in_our_words(statement: str, *, selecting: bool = False) -> Iterator[None]:
+    try:
+        yield
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.OperationalError, sqlite3.DataError) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in NOT_ITS_FAULT or (code == sqlite3.SQLITE_READONLY and not selecting):
