@@ -76,7 +76,7 @@ reliability: $(STAMP) ## Run tier 2: scenarios with full counts and revert tests
 	$(if $(ONLY),,$(PY) -m pytest -m reliability -n 0)
 
 .PHONY: pictures
-pictures: $(STAMP) ## Draw docs/states.md and its pictures anew from the running tables
+pictures: $(STAMP) ## Draw the pictures of the docs anew from the running code
 	@$(PY) -m tests.docs.draw_states
 
 .PHONY: venv

@@ -27,7 +27,10 @@ def log(level: int, text: str, **facts: object) -> None:
 
 def current_trace() -> str | None:
     """The W3C ``traceparent`` of the current span, to be stored with a message; None without one."""
-    if _tracer is None or not trace.get_current_span().get_span_context().is_valid:
+    if _tracer is None:
+        return None
+    current = trace.get_current_span()
+    if current is trace.INVALID_SPAN or not current.get_span_context().is_valid:
         return None
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
@@ -37,6 +40,11 @@ def current_trace() -> str | None:
 def listens() -> bool:
     """Whether anybody takes spans: without a provider, no-op spans would cost more than the rest of a small handler."""
     return _tracer is not None and not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+def is_watched() -> bool:
+    """Whether anybody takes spans or debug records."""
+    return logger.isEnabledFor(logging.DEBUG) or listens()
 
 
 @contextmanager

@@ -34,11 +34,11 @@ REPLAY_LAYOUT: Final = Layout(
     },
     frames={
         "replay": Frame(
-            "nothing in here has a parameter that could ask for an effect",
+            "no parameter in here could ask for an effect",
             ("rebuild", "projection"),
             Area(206, 40, 580, 118),
         ),
-        "forgetful": Frame("whose commits are forgotten", ("dry run",), Area(206, 152, 380, 232)),
+        "forgetful": Frame("commits are forgotten", ("dry run",), Area(206, 152, 380, 232)),
         "handlers": Frame("handlers", ("after_commit", "in_transaction", "command"), Area(614, 240, 766, 412)),
     },
     grouped=(("handlers", "ledger"), ("handlers", "outbox")),
@@ -46,7 +46,7 @@ REPLAY_LAYOUT: Final = Layout(
         ("event log", "rebuild"): Route(("top", 0.5), ("left", 0.5)),
         ("event log", "backfill"): Route(("bottom", 0.5), ("left", 0.5), "a person, a reason", (150, 300)),
         ("handlers", "ledger"): Route(("right", 0.558), ("left", 0.5), "effects", (792, 324)),
-        ("handlers", "outbox"): Route(("left", 0.85), ("bottom", 0.5), "commands", (550, 372)),
+        ("handlers", "outbox"): Route(("left", 0.85), ("bottom", 0.5), "commands", (520, 385)),
         ("sender", "gateway"): Route(("top", 0.5), ("bottom", 0.5)),
     },
 )

@@ -17,6 +17,7 @@ JSON_DEPTH_MAX: Final = 32
 
 T = TypeVar("T")
 
+_NO_NUMBER: Final = re.compile(rb"null|NaN|Infinity")
 _ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 
@@ -97,7 +98,7 @@ class Codec(Generic[T]):
     def _check_limits(self, value: T, raw: bytes) -> None:
         check_text(raw, self.label)
         # msgspec writes a NaN float as null and a NaN Decimal as "NaN": only then is a closer look worth its time.
-        if b"null" in raw or b"NaN" in raw or b"Infinity" in raw:
+        if value is not None and _NO_NUMBER.search(raw):
             where = _not_finite(msgspec.to_builtins(value, builtin_types=(Decimal,)), "$")
             if where:
                 raise InvalidMessage(f"{self.label} holds a number that is not finite at {where}. Store None instead.")

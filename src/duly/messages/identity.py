@@ -5,6 +5,8 @@ Doing it again makes the same thing again, which is what stops a redelivery from
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -12,6 +14,7 @@ from duly.errors import InvalidCommandId, InvalidTenant
 
 TENANT_CHARACTERS_MAX: Final = 100
 COMMAND_ID_CHARACTERS_MAX: Final = 200
+_TENANT: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{TENANT_CHARACTERS_MAX}}}")
 BUCKETS: Final = 32
 """How many buckets the keys of the outbox fall into; part of the stored form."""
 
@@ -21,11 +24,19 @@ def derived_id(tenant: str, cause: str, *, handler: str, ordinal: int | str) -> 
 
     *ordinal* is a count from 0 or the caller's own key. The parts are length-prefixed, so none can imitate another.
     """
-    kind = "k" if isinstance(ordinal, str) else "n"
-    raws = [part.encode() for part in (tenant, cause, handler, kind, str(ordinal))]
-    prefixed = b"".join([piece for raw in raws for piece in (len(raw).to_bytes(4, "big"), raw)])
+    kind = _KEY if isinstance(ordinal, str) else _COUNT
+    prefixed = b"".join((_sized(tenant), _sized(cause), _sized(handler), kind, _sized(str(ordinal))))
     text = blake2b(prefixed, digest_size=16, person=b"duly-id").hexdigest()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _sized(text: str) -> bytes:
+    raw = text.encode()
+    return len(raw).to_bytes(4, "big") + raw
+
+
+_KEY: Final = _sized("k")
+_COUNT: Final = _sized("n")
 
 
 def digest_of(*parts: str | bytes) -> str:
@@ -38,6 +49,7 @@ def digest_of(*parts: str | bytes) -> str:
     return digest.hexdigest()
 
 
+@lru_cache(maxsize=256)  # the promises of one commit often share a lane
 def bucket_of(lane: str) -> int:
     """The bucket of a lane, 0 to `BUCKETS` - 1, stable across processes and releases."""
     return int.from_bytes(blake2b(lane.encode(), digest_size=4).digest(), "big") % BUCKETS
@@ -57,7 +69,7 @@ def checked_tenant(tenant: str | None) -> str:
         raise InvalidTenant(
             "No tenant was given. Pass tenant='…' to the call, or Duly(tenant='main') for an application with one."
         )
-    if not _is_text(tenant) or not 0 < len(tenant) <= TENANT_CHARACTERS_MAX or not _is_plain(tenant):
+    if not _is_text(tenant) or not _TENANT.fullmatch(tenant):
         raise InvalidTenant(
             f"{tenant!r:.200} cannot name a tenant. Use 1 to {TENANT_CHARACTERS_MAX} ASCII letters, digits, "
             "'.', '_', '-', ':'."
@@ -78,10 +90,6 @@ def checked_command_id(command_id: str) -> str:
 def _is_text(value: object) -> bool:
     """Whether it is a str: callers without a type checker pass anything."""
     return isinstance(value, str)
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and all(character.isalnum() or character in "._-:" for character in text)
 
 
 def recipient_hash(key: str, channel: str, recipient: str) -> str:

@@ -27,7 +27,7 @@ from duly.ports.operations import Verb
 from duly.ports.store import Parked, Store, Subscription
 from duly.ports.templates import TemplateKeeper
 from duly.runtime.log_access import Bell, LogAccess
-from duly.runtime.observing import observe
+from duly.runtime.observing import Observing
 from duly.runtime.projections import kept_up, prepare_projections
 from duly.runtime.quiet import wait_until_quiet
 from duly.runtime.rebuilds import rebuild_projection
@@ -98,7 +98,7 @@ class Duly(LogAccess, Upkeep):
             self._routes = compile_routes(
                 self._modules,
                 self._gateways,
-                (observe, *middleware),
+                (Observing(), *middleware),
                 sendings=sending,
                 replay=self.settings.replay_time_max,
                 templates=templates,

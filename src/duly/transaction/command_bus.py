@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from secrets import token_hex
 from typing import Final, TypeVar, cast
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ from duly.messages.identity import checked_command_id, checked_tenant, derived_i
 from duly.messages.message import Command, Message
 from duly.ports.change import Conflict, Done, Exists, InboxWrite, Repeat, Taken, Verdict, Void
 from duly.ports.store import Committing
-from duly.telemetry import current_trace, log, span
+from duly.telemetry import current_trace, listens, log, span
 from duly.transaction.door import FieldChecks
 from duly.work.contention import CONFLICT_RETRIES_MAX, Contention
 from duly.work.routes import CommandRoute, Routes
@@ -83,6 +84,8 @@ class CommandBus:
     ) -> tuple[object, Done | Repeat]:
         """As `execute`; the result, with what the store said."""
         execution = self.admit(command, checked_tenant(tenant), command_id)
+        if not listens():
+            return await self._until_settled(execution)
         facts = {"duly.tenant": execution.envelope.tenant, "duly.message_id": execution.envelope.id}
         with span(f"execute {execution.envelope.name}", facts):
             return await self._until_settled(execution)
@@ -151,7 +154,7 @@ class CommandBus:
                     id=execution.command_id,
                     name=envelope.name,
                     digest=execution.digest,
-                    token=uuid4().hex,
+                    token=token_hex(16),
                     result=self._encoded_result(route, result),
                     keep=self.inbox_keep,
                 )

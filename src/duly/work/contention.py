@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -20,6 +20,7 @@ CONFLICT_RETRIES_MAX: Final = 12
 """How often a unit of work is run again after conflicts, before it is given up."""
 
 _WAIT_SECONDS_MAX: Final = 0.25
+_AT_ONCE: Final = nullcontext()
 
 Contended: TypeAlias = tuple[str, str, str]
 """Tenant, type and id of an aggregate."""
@@ -31,15 +32,16 @@ class Contention:
     def __init__(self) -> None:
         self._queues: WeakValueDictionary[Contended, asyncio.Lock] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def turn(self, tenant: str, verdict: Verdict | None, tries: int) -> AsyncIterator[None]:
+    def turn(self, tenant: str, verdict: Verdict | None, tries: int) -> AbstractAsyncContextManager[None]:
         """Wait for the turn of the next try, after *tries* that ended in conflicts, the last with *verdict*."""
         match verdict:
             case Conflict(type=type_name, id=aggregate_id) | Exists(type=type_name, id=aggregate_id):
-                key = (tenant, type_name, aggregate_id)
+                return self._queued((tenant, type_name, aggregate_id), tries)
             case _:
-                yield
-                return
+                return _AT_ONCE
+
+    @asynccontextmanager
+    async def _queued(self, key: Contended, tries: int) -> AsyncIterator[None]:
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = asyncio.Lock()

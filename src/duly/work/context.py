@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -10,6 +11,7 @@ import msgspec
 from duly.messages.envelope import Link
 from duly.messages.message import Message
 from duly.work.module import HandlerKind
+from duly.work.scope import Scope
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,3 +38,15 @@ class HandlerCall(msgspec.Struct, frozen=True, kw_only=True):
 Proceed: TypeAlias = Callable[[], Awaitable[object]]
 Middleware: TypeAlias = Callable[[HandlerCall, Proceed], Awaitable[object]]
 """Wraps handlers of commands, in_transaction and after_commit: ``return await proceed()`` goes on."""
+
+
+class Resting(ABC):
+    """Middleware that has nothing to do at times: calls then go past it, and no `HandlerCall` is made for it."""
+
+    @abstractmethod
+    async def __call__(self, call: HandlerCall, proceed: Proceed) -> object:
+        """As any middleware."""
+
+    @abstractmethod
+    def rests(self, scope: Scope) -> bool:
+        """Whether it would only proceed."""

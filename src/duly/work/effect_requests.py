@@ -53,7 +53,7 @@ class Effects:
         at_ms, after_ms = milliseconds_of("at", at)
         expires_at_ms, expires_after_ms = milliseconds_of("expires", expires)
         cls = type(effect)
-        chain = (*handling.cause.chain, handling.cause.link())
+        chain = handling.chain
         _check_chain(cls, chain)
         way = scope.way(cls)
         scope.catalog.codec(cls).encode_whole(effect)

@@ -9,7 +9,7 @@ import msgspec
 from duly.clock import to_milliseconds
 from duly.domain.aggregate import Recorded
 from duly.errors import CascadeTooDeep, InvalidMessage, TooManyMessages
-from duly.messages.envelope import CASCADE_DEPTH_MAX, MESSAGES_PER_COMMAND_MAX, Envelope, Kind
+from duly.messages.envelope import CASCADE_DEPTH_MAX, MESSAGES_PER_COMMAND_MAX, Envelope, Kind, Link
 from duly.messages.identity import bucket_of, derived_id
 from duly.messages.message import DomainEvent, Message, PublicEvent
 from duly.ports.change import Later, Promise
@@ -59,6 +59,8 @@ class Saying:
 
     def promises(self) -> tuple[Promise, ...]:
         """The outbox rows to be."""
+        if not self.has_promised:
+            return ()
         ordinals = {envelope.id: ordinal for ordinal, envelope in enumerate(self.messages)}
         return tuple(
             Promise(
@@ -83,7 +85,7 @@ class Saying:
         envelope = self._envelope(
             event,
             Kind.EVENT,
-            cause=handling.cause,
+            chain=handling.chain,
             handler_name=handling.handler,
             message_id=derived_id(
                 self._tenant, handling.cause.id, handler=handling.identity, ordinal=handling.next_message()
@@ -103,7 +105,7 @@ class Saying:
         envelope = self._envelope(
             post.message,
             post.kind,
-            cause=handling.cause,
+            chain=handling.chain,
             handler_name=handling.handler,
             message_id=post.id,
             stream=post.stream,
@@ -128,7 +130,7 @@ class Saying:
         envelope = self._envelope(
             public,
             Kind.PUBLIC,
-            cause=cause,
+            chain=(*cause.chain, cause.link()),
             handler_name=publisher.name,
             message_id=derived_id(self._tenant, cause.id, handler=publisher.identity, ordinal=0),
             stream=cause.stream,
@@ -142,14 +144,13 @@ class Saying:
         message: Message,
         kind: Kind,
         *,
-        cause: Envelope,
+        chain: tuple[Link, ...],
         handler_name: str,
         message_id: str,
         stream: str | None,
         stream_version: int | None,
     ) -> Envelope:
         facts = type(message).__duly__
-        chain = (*cause.chain, cause.link())
         if kind is Kind.TIMEOUT:
             # Time has passed between: a process may set a timeout at each one, for years. Its history has the rest.
             chain = tuple(dict.fromkeys((chain[0], chain[-1])))

@@ -13,7 +13,7 @@ import msgspec
 
 from duly.domain.aggregate import Aggregate
 from duly.messages.catalog import Catalog
-from duly.messages.envelope import Envelope, Kind
+from duly.messages.envelope import Envelope, Kind, Link
 from duly.messages.message import Command, Effect, Message
 from duly.ports.attachments import AttachmentKeeper
 from duly.ports.change import Intent, Later, ProcessStep
@@ -29,7 +29,7 @@ A = TypeVar("A", bound=Aggregate)
 class Handling:
     """The call of one handler: what it hears, its names, and how many things it has made so far."""
 
-    __slots__ = ("_commands", "_effects", "_messages", "_parts", "cause", "handler", "identity")
+    __slots__ = ("_chain", "_commands", "_effects", "_messages", "_parts", "cause", "handler", "identity")
 
     def __init__(self, cause: Envelope, *, handler: str, identity: str) -> None:
         """*handler* is its present stored name, *identity* the oldest one, from which ids are derived."""
@@ -40,6 +40,14 @@ class Handling:
         self._effects = -1
         self._commands = -1
         self._parts = -1
+        self._chain: tuple[Link, ...] | None = None
+
+    @property
+    def chain(self) -> tuple[Link, ...]:
+        """The chain of what this call makes: the causes from the root on, and last what is being handled."""
+        if self._chain is None:
+            self._chain = (*self.cause.chain, self.cause.link())
+        return self._chain
 
     def next_message(self) -> int:
         """The ordinal of the next message that this call makes, from 0."""
@@ -96,6 +104,10 @@ class Scope(Protocol):
     @property
     def attachments(self) -> AttachmentKeeper:
         """The application's keeper of attachments."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody takes spans or debug records of what is done."""
 
     def handling(self) -> Handling:
         """The call under way. Raises `ScopeClosed` when there is none."""

@@ -153,7 +153,7 @@ def context_of(scope: Scope) -> Context:
         message_id=cause.id,
         correlation=cause.correlation,
         handler=handling.handler,
-        chain=(*cause.chain, cause.link()),
+        chain=handling.chain,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -18,6 +18,7 @@ from duly.ports.change import Change, Delivered, Done, InboxWrite, Intent, Proce
 from duly.ports.projections import ReadModelReading
 from duly.ports.store import Committing, OpenTransaction
 from duly.ports.templates import TemplateKeeper
+from duly.telemetry import is_watched
 from duly.work.aggregate_type import AggregateType
 from duly.work.identity_map import DocumentChanges, IdentityMap
 from duly.work.routes import COMMAND_TAKER, Handler, Routes
@@ -48,6 +49,7 @@ class UnitOfWork:
         self._routes = routes
         self.store = store
         self.tenant = tenant
+        self.is_watched = is_watched()  # asked once: to ask takes longer than to call a small handler
         self._read_only = read_only
         self._map = IdentityMap()
         self._saying = Saying(routes, tenant)
@@ -56,7 +58,7 @@ class UnitOfWork:
         self._transaction: OpenTransaction | None = None
         self._sql_turn = asyncio.Lock()
         self.doomed: BaseException | None = None
-        self._stack = AsyncExitStack()
+        self._opened: AbstractAsyncContextManager[OpenTransaction] | None = None
         self._withdrawn: list[str] = []
         self._steps: list[ProcessStep] = []
         self._savepoints = Savepoints(self._map, self._intents, self._saying.posted, self._withdrawn, self._steps)
@@ -68,7 +70,8 @@ class UnitOfWork:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._handling = None
-        await self._stack.__aexit__(kind, error, traceback)
+        if self._opened is not None:
+            await self._opened.__aexit__(kind, error, traceback)
 
     # Running handlers.
 
@@ -234,7 +237,9 @@ class UnitOfWork:
         if self.doomed is not None:
             raise self.doomed
         if self._transaction is None:
-            self._transaction = await self._stack.enter_async_context(self.store.begin())
+            opened = self.store.begin()
+            self._transaction = await opened.__aenter__()
+            self._opened = opened
         changes = self._map.changes()
         if changes:
             verdict = await self._transaction.write(self._documents_only(changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -23,7 +23,7 @@ from duly.ports.gateway import Gateway
 from duly.ports.templates import TemplateKeeper
 from duly.work.aggregate_type import AggregateType
 from duly.work.attachments import Attachments
-from duly.work.context import HandlerCall, Middleware
+from duly.work.context import HandlerCall, Middleware, Resting
 from duly.work.module import Definition, HandlerKind, Module
 from duly.work.moments import WAIT_DAYS_MAX
 from duly.work.process_type import ProcessType
@@ -421,7 +421,14 @@ def _wrapped(layer: Middleware, definition: Definition, call: Call) -> Call:
         seen = HandlerCall(kind=definition.kind, handler=definition.name, message=message, context=context_of(scope))
         return await layer(seen, lambda: call(scope, message))
 
-    return wrapped
+    if not isinstance(layer, Resting):
+        return wrapped
+    rests = layer.rests
+
+    def wrapped_unless_it_rests(scope: Scope, message: Message) -> Awaitable[object]:
+        return call(scope, message) if rests(scope) else wrapped(scope, message)
+
+    return wrapped_unless_it_rests
 
 
 async def _never(scope: Scope, message: Message) -> object:

@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,6 +14,7 @@ from duly.stores.script import Script
 from duly.stores.sqlite.connection import connect, run_script
 from duly.stores.sqlite.failures import store_error
 from duly.stores.sqlite.file_lock import FileLock, network_file_system
+from duly.stores.sqlite.threads import Threads
 
 T = TypeVar("T")
 
@@ -31,8 +31,8 @@ class SqliteEngine:
         self.in_memory = path == ":memory:"
         self._lock: FileLock | None = None
         self._writer: sqlite3.Connection | None = None
-        self._writer_thread: ThreadPoolExecutor | None = None
-        self._reader_threads: ThreadPoolExecutor | None = None
+        self._writer_thread: Threads | None = None
+        self._reader_threads: Threads | None = None
         self._readers: list[sqlite3.Connection] = []
         self._local = threading.local()
         self.turn = asyncio.Lock()
@@ -47,8 +47,8 @@ class SqliteEngine:
                     f"{self.url} lies on a network file system ({kind}), where SQLite's locks cannot be trusted. "
                     "Use a local disk, or PostgreSQL."
                 )
-        self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="duly-sqlite-writer")
-        self._reader_threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="duly-sqlite-reader")
+        self._writer_thread = Threads(1, "duly-sqlite-writer")
+        self._reader_threads = Threads(READERS_MAX, "duly-sqlite-reader")
         await self.in_writer(self._connect)
 
     def _connect(self) -> None:
@@ -71,8 +71,8 @@ class SqliteEngine:
             return
         async with self.turn:
             await self.in_writer(self._close)
-        self._writer_thread.shutdown()
-        self._reader_threads.shutdown()
+        self._writer_thread.end()
+        self._reader_threads.end()
         self._writer_thread = self._reader_threads = None
 
     def _close(self) -> None:
@@ -100,7 +100,8 @@ class SqliteEngine:
     async def transact(self, work: Callable[[sqlite3.Connection], tuple[T, bool]]) -> T:
         """Run *work* in a transaction, committed when the second part of its result says so."""
         async with self.turn:
-            return await asyncio.shield(self.in_writer(lambda: self._in_transaction(work)))
+            under_way = self._open_threads(self._writer_thread).run(lambda: self._in_transaction(work))
+            return await self._answer(asyncio.shield(under_way))
 
     def _in_transaction(self, work: Callable[[sqlite3.Connection], tuple[T, bool]]) -> T:
         self.begin()
@@ -142,9 +143,11 @@ class SqliteEngine:
 
     async def in_writer(self, work: Callable[[], T]) -> T:
         """Run *work* in the writer thread, SQLite's errors as ours."""
-        loop = asyncio.get_running_loop()
+        return await self._answer(self._open_threads(self._writer_thread).run(work))
+
+    async def _answer(self, under_way: asyncio.Future[T]) -> T:
         try:
-            return await loop.run_in_executor(self._open_threads(self._writer_thread), work)
+            return await under_way
         except sqlite3.Error as error:
             raise store_error(error, self.url) from error
 
@@ -172,13 +175,9 @@ class SqliteEngine:
             # One connection sees its own open transaction: wait until there is none.
             async with self.turn:
                 return await self.in_writer(lambda: work(self.writer))
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._open_threads(self._reader_threads), lambda: work(self._reader()))
-        except sqlite3.Error as error:
-            raise store_error(error, self.url) from error
+        return await self._answer(self._open_threads(self._reader_threads).run(lambda: work(self._reader())))
 
-    def _open_threads(self, threads: ThreadPoolExecutor | None) -> ThreadPoolExecutor:
+    def _open_threads(self, threads: Threads | None) -> Threads:
         if threads is None:
             raise StoreUnavailable(f"{self.url} is closed.")
         return threads
