@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -49,7 +50,6 @@ class UnitOfWork:
         self._routes = routes
         self.store = store
         self.tenant = tenant
-        self.is_watched = is_watched()  # asked once: to ask takes longer than to call a small handler
         self._read_only = read_only
         self._map = IdentityMap()
         self._saying = Saying(routes, tenant)
@@ -115,6 +115,11 @@ class UnitOfWork:
         return self._handling
 
     # What the parameters of handlers ask for: `Scope`.
+
+    @cached_property
+    def is_watched(self) -> bool:
+        """Whether anybody takes spans or debug records of what is done: asked once, since to ask is not cheap."""
+        return is_watched()
 
     @property
     def catalog(self) -> Catalog:
