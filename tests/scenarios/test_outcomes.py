@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from duly import (
     Aggregate,
+    BreakerTerms,
     Command,
     ConfigurationError,
     Dispatch,
@@ -163,6 +165,21 @@ async def test_held_is_told_once_however_often_it_is_held(start: Start) -> None:
     await app.quiet()
     lines = await app.app.ask(ReadDiary(), tenant="acme")
     assert [line.split()[0] for line in lines] == ["held", "accepted"]
+
+
+async def test_held_by_a_breaker_and_then_by_its_gateway_is_told_once(start: Start) -> None:
+    wrong = NotSent(reason="HTTP 401", permanent=False, fault=Fault.GATEWAY)
+    busy = NotSent(reason="HTTP 503", permanent=False, fault=Fault.PROVIDER)
+    at_once = BreakerTerms(calls_min=1, failures_percent=1, half_open_after=timedelta(milliseconds=100))
+    settings = quick_settings(gateway_hold=timedelta(milliseconds=50), breaker=at_once)
+    app = await start(desk, gateways=[gateway(outcomes=[busy, wrong, wrong], slots=1), mail()], settings=settings)
+    for number in range(3):
+        await app.app.execute(Tell(order_id=f"o-{number}"), tenant="acme")
+    await app.quiet()
+    lines = await app.app.ask(ReadDiary(), tenant="acme")
+    told = Counter((line.split()[0], line.split()[2]) for line in lines)
+    assert {what for what, _ in told} == {"held", "accepted"}
+    assert set(told.values()) == {1}
 
 
 async def test_suppressed_is_told_with_the_reason(start: Start) -> None:

@@ -52,7 +52,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     is_probe: bool
     was_held: bool = False
-    """Whether it had been held through its gateway's fault before this attempt."""
+    """Whether it was being held, by whatever, when this attempt was claimed."""
     token: str
     prepared: Prepared
     requested_at: datetime

@@ -320,7 +320,7 @@ def _begin(
             key_age=row.key_age,
             policy=row.policy,
             is_probe=is_probe or (bool(standings.breakers) and candidate.place in standings.breakers),
-            was_held=row.hold == "gateway",
+            was_held=row.state is Dispatch.HELD,
             token=claim.token,
             prepared=prepared,
             requested_at=time_of(candidate.requested_ms),
