@@ -29,8 +29,8 @@ class LogRead(Benchmark):
 
     work: ClassVar[str] = f"A log is read from its first event to its last, in pages of {PAGE_EVENTS:,}."
     more: ClassVar[str] = (
-        "Finds positions by commits, joins each event with its row, its personal fields and its commit's time, decodes "
-        "its chain of causes, and makes an envelope of it; by hand, plain rows come from one table."
+        "Finds positions by commits, joins each event with its row, its personal fields, its causes and its commit's "
+        "time, and makes a record of it; by hand, plain rows without causes come from one table."
     )
     place: Place
     fill_floor: Callable[[str, int], None]

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 import asyncpg
 import pytest
 
-from duly.messages.envelope import Envelope
 from duly.ports.change import Change
 from duly.stores.postgres import PostgresStore
 from duly.stores.postgres.address import Connection
@@ -33,15 +32,15 @@ async def stranger(postgres_url: str) -> AsyncIterator[Connection]:
     await connection.close()
 
 
-async def events_in(store: PostgresStore) -> list[Envelope]:
-    """What is in the log, in order, with positions from one on."""
+async def events_in(store: PostgresStore) -> list[str]:
+    """The ids of what is in the log, in order, with positions from one on."""
     found = await whole_log(store)
     assert [event.position for event in found] == list(range(1, len(found) + 1))
-    return [event.envelope for event in found]
+    return [event.id for event in found]
 
 
-def events_of(*changes: Change) -> list[Envelope]:
-    return [message for change in changes for message in change.messages[: change.events]]
+def events_of(*changes: Change) -> list[str]:
+    return [message.id for change in changes for message in change.messages[: change.events]]
 
 
 async def missing(store: PostgresStore) -> str:

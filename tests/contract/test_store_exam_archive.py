@@ -222,9 +222,9 @@ async def test_a_person_is_erased_from_archived_events(store: ExaminedStore) -> 
     await store.commit(change(messages=(said,), events=1))
     await number_all(store)
     assert await archive(store, f"{ACCOUNT}/a") == (1, "")
-    assert [found.envelope.personal for found in await whole_log(store)] == ['{"owner":"Zyxgundula"}']
+    assert [found.personal for found in await whole_log(store)] == ['{"owner":"Zyxgundula"}']
     assert await store.erase_messages(TENANT, "ann", 10) == 1
-    assert [found.envelope.personal for found in await whole_log(store)] == [None]
+    assert [found.personal for found in await whole_log(store)] == [None]
 
 
 async def test_two_who_archive_one_stream_at_once_put_each_event_away_once(

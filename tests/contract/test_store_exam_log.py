@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 
+import msgspec
 import pytest
 
-from duly.messages.envelope import Envelope, Kind
+from duly.messages.envelope import Envelope, Kind, decode_chain
 from duly.ports.change import Change, Done
 from duly.ports.log import LogEvent, LogPage
 from duly.testing.store_exam import TENANT, Candidate, ExaminedStore, change, document, event
@@ -51,7 +52,11 @@ async def whole_log(store: ExaminedStore, positions_max: int = 1_000) -> list[Lo
 
 
 def of(envelopes: list[Envelope], events: list[LogEvent]) -> bool:
-    return [found.envelope for found in events] == envelopes
+    """Whether these events are these messages, in every field that a reader of the log gets."""
+    fields = ("id", "tenant", "name", "version", "body", "personal", "stream", "stream_version", "cause", "correlation")
+    assert set(fields) | {"position", "at_ms", "chain"} == {*LogEvent.__struct_fields__, "cause", "correlation"}
+    found = [[getattr(event, field) for field in fields] + [decode_chain(event.chain)] for event in events]
+    return found == [[getattr(said, field) for field in fields] + [said.chain] for said in envelopes]
 
 
 async def test_an_empty_log_has_no_events_and_ends_where_one_looks(store: ExaminedStore) -> None:
@@ -103,7 +108,7 @@ async def test_events_of_one_stream_are_in_the_order_of_their_commits(store: Exa
     await number_all(store)
     versions: dict[str | None, list[int | None]] = {}
     for found in await whole_log(store, 4):
-        versions.setdefault(found.envelope.stream, []).append(found.envelope.stream_version)
+        versions.setdefault(found.stream, []).append(found.stream_version)
     assert versions == {stream: list(range(1, 11)) for stream in STREAMS}
 
 
@@ -119,13 +124,33 @@ async def test_names_leave_events_out_but_the_page_has_looked_at_its_whole_stret
     assert await store.read_log(0, 100, names=[]) == LogPage([], 6)
 
 
+async def test_a_page_of_more_events_than_one_statement_reads_is_whole_and_in_order(store: ExaminedStore) -> None:
+    for tenant in ("acme", "other", "acme"):
+        await store.commit(happened(*["shop.Order/a"] * 900, tenant=tenant))
+    await number_all(store)
+    page = await store.read_log(0, 10_000)
+    assert ([found.position for found in page.events], page.through) == (list(range(1, 2_701)), 2_700)
+    page = await store.read_log(100, 10_000, through=2_050)
+    assert ([found.position for found in page.events], page.through) == (list(range(101, 2_051)), 2_050)
+    page = await store.read_log(0, 2_500, tenant="other")
+    assert ([found.position for found in page.events], page.through) == (list(range(901, 1_801)), 2_500)
+
+
+async def test_text_of_any_kind_comes_out_as_it_was_written(store: ExaminedStore) -> None:
+    odd = "quoted \" \\ \\\" \b\t\n\f\r\x01\x1f\x7f / \u2028 \ufeff \ufffe é ё 𝄞 [] , 'null'"
+    said = happened(f"shop.Order/{odd}", name=odd, body=msgspec.json.encode({odd: odd}).decode(), personal=f'["{odd}"]')
+    await store.commit(said)
+    await number_all(store)
+    assert of(list(said.messages[:1]), await whole_log(store))
+
+
 async def test_a_tenant_reads_only_its_own_events(store: ExaminedStore) -> None:
     for tenant in ("acme", "other", "acme"):
         await store.commit(happened("shop.Order/a", tenant=tenant))
     await number_all(store)
     page = await store.read_log(0, 100, tenant="other")
     assert ([found.position for found in page.events], page.through) == ([2], 3)
-    assert {found.envelope.tenant for found in page.events} == {"other"}
+    assert {found.tenant for found in page.events} == {"other"}
     assert await store.read_log(0, 100, tenant="other", names=["shop.Unknown"]) == LogPage([], 3)
 
 
@@ -172,7 +197,7 @@ async def test_several_sequencers_number_each_event_once(
     assert all(isinstance(verdict, Done) for verdict in await writing)
     events = await whole_log(store)
     assert [found.position for found in events] == list(range(1, 181))
-    assert len({found.envelope.id for found in events}) == 180
+    assert len({found.id for found in events}) == 180
     assert await store.log_head() == 180
     if not store.numbers_at_commit:
         assert sum(commits) == 90

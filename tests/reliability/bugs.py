@@ -18,7 +18,6 @@ import msgspec
 from msgspec.structs import replace
 
 from duly import failpoints
-from duly.clock import time_of
 from duly.delivery import rebuild
 from duly.delivery.old_transactions import OldTransactionWatch
 from duly.effects import breakers, calling, sender, senders
@@ -28,7 +27,6 @@ from duly.gateways.json_http import JsonHttpGateway
 from duly.gateways.network_policy import NetworkPolicy
 from duly.messages import catalog
 from duly.messages.codec import Codec
-from duly.messages.envelope import Envelope, Kind
 from duly.messages.message import Effect
 from duly.ports.change import Change, Intent
 from duly.ports.gateway import Call
@@ -186,17 +184,16 @@ def readers_follow_commit_ids(stack: ExitStack) -> None:
             return [
                 LogEvent(
                     position=row[0],
-                    at=time_of(row[2]),
-                    envelope=Envelope(
-                        id=row[3],
-                        tenant=row[4],
-                        kind=Kind.EVENT,
-                        name=row[5],
-                        version=row[6],
-                        body=row[7],
-                        stream=row[8],
-                        stream_version=row[9],
-                    ),
+                    at_ms=row[2],
+                    id=row[3],
+                    tenant=row[4],
+                    name=row[5],
+                    version=row[6],
+                    body=row[7],
+                    personal=None,
+                    stream=row[8],
+                    stream_version=row[9],
+                    chain="[]",
                 )
                 for row in found.rows
             ]

@@ -130,7 +130,11 @@ class _Stage:
 
     async def _arm(self, workers: list[ProcessUnderTest], request_id: str, point: str) -> None:
         for worker in workers:
-            await worker.tell(request_id, stop_at=point)
+            telling = asyncio.create_task(worker.tell(request_id, stop_at=point))
+            while not (await asyncio.wait({telling}, timeout=0.05))[0]:
+                # The other one has met the same point a moment ago, in a call that nobody waits for any more.
+                if worker.is_stopped():
+                    worker.resume()
 
     async def _taken_over(
         self,

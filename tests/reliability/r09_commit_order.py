@@ -77,10 +77,10 @@ class _Stage:
         await sequencing
         logs = await reading
         found = [f"reader {n}: {said}" for n, log in enumerate(logs) for said in self._wrong_with(log)]
-        if any([one.envelope.id for one in log] != [one.envelope.id for one in logs[0]] for log in logs):
+        if any([one.id for one in log] != [one.id for one in logs[0]] for log in logs):
             found.append("two readers saw another order")
         overtaken = self._overtaken(logs[0])
-        lost = max(len(self._acknowledged - {one.envelope.id for one in log}) for log in logs)
+        lost = max(len(self._acknowledged - {one.id for one in log}) for log in logs)
         return Told(
             faults=overtaken + len(self._taken_back),
             figures={
@@ -153,7 +153,7 @@ class _Stage:
 
     def _wrong_with(self, log: list[LogEvent]) -> list[str]:
         """What a reader saw against the history."""
-        seen = Counter(one.envelope.id for one in log)
+        seen = Counter(one.id for one in log)
         found: list[str] = []
         if lost := self._acknowledged - seen.keys():
             found.append(f"I1: {len(lost)} of {len(self._acknowledged)} acknowledged events are lost")
@@ -163,7 +163,7 @@ class _Stage:
             found.append(f"{len(twice)} events were numbered twice")
         versions: dict[str | None, list[int]] = defaultdict(list)
         for one in log:
-            versions[one.envelope.stream].append(one.envelope.stream_version or 0)
+            versions[one.stream].append(one.stream_version or 0)
         found += [
             f"I4: the order of {stream} is broken" for stream, known in versions.items() if known != sorted(known)
         ]
@@ -176,7 +176,7 @@ class _Stage:
         overtaken: set[int] = set()
         highest = 0
         for one in log:
-            commit = self._commits.get(one.envelope.id, 0)
+            commit = self._commits.get(one.id, 0)
             if commit < highest:
                 overtaken.add(commit)
             highest = max(highest, commit)

@@ -155,7 +155,7 @@ class _Stage:
 
     async def told(self) -> Told:
         page = await self._store.read_log(0, 1_000_000)
-        ids = [found.envelope.id for found in page.events]
+        ids = [found.id for found in page.events]
         if ids != self._acknowledged:
             lost = len(set(self._acknowledged) - set(ids))
             self._found.append(f"{lost} events are lost, or they are in another order than they became visible")

@@ -128,15 +128,14 @@ async def check_against_the_log(app: Duly, store: Store) -> int:
     position = 0
     while (page := await store.read_log(position, 1_000)).through > position:
         for event in page.events:
-            envelope = event.envelope
             assert event.position == position + 1
             position = event.position
-            assert envelope.stream_version is not None
-            assert envelope.stream_version >= versions[f"{envelope.tenant} {envelope.stream}"]
-            versions[f"{envelope.tenant} {envelope.stream}"] = envelope.stream_version
-            added = app._routes.catalog.decode(envelope)
+            assert event.stream_version is not None
+            assert event.stream_version >= versions[f"{event.tenant} {event.stream}"]
+            versions[f"{event.tenant} {event.stream}"] = event.stream_version
+            added = app._routes.catalog.decode(event)
             assert isinstance(added, Added)
-            key = f"{envelope.tenant}/{added.counter}"
+            key = f"{event.tenant}/{added.counter}"
             count, total, order = counts[key]
             counts[key] = (count + 1, total + added.amount, in_order(order, added.amount))
     for table in ("tally", "tally_fetched"):

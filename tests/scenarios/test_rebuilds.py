@@ -165,9 +165,9 @@ async def agrees_with_the_log(running: Running) -> None:
     page = await running.app._store.read_log(0, 1_000_000)
     expected: dict[str, tuple[int, int]] = {}
     for event in page.events:
-        message = running.app._routes.catalog.decode(event.envelope)
+        message = running.app._routes.catalog.decode(event)
         assert isinstance(message, OrderPlaced | OrderChanged)
-        expected[f"{event.envelope.tenant}/{message.order_id}"] = (message.total, event.position)
+        expected[f"{event.tenant}/{message.order_id}"] = (message.total, event.position)
     assert await rows_of(running.app) == [(name, *expected[name]) for name in sorted(expected)]
 
 

@@ -6,6 +6,8 @@ import asyncio
 import inspect
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from time import monotonic
+from types import CoroutineType
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -148,26 +150,24 @@ class Projector:
     async def _handle(self, writing: Writing, ends: int, decoded: _Decoded) -> int:
         """Run the handlers; where it ended, which is earlier than *ends* when the time was up."""
         handlers = self.route.bind(writing)
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._terms.batch_time_max.total_seconds()
+        deadline = monotonic() + self._terms.batch_time_max.total_seconds()
         async with asyncio.timeout(self._terms.handler_time_max.total_seconds()):
-            wanted = self._guesses.keys(
-                (event.envelope, message) for event, messages in decoded for message in messages
-            )
+            wanted = self._guesses.keys((event, message) for event, messages in decoded for message in messages)
             for of, keys in wanted.items():
                 await writing.documents.load(of, keys)
-            for event, messages in decoded:
-                for message in messages:
-                    writing.begin(event.envelope, message)
-                    try:
+            try:
+                for event, messages in decoded:
+                    for message in messages:
+                        writing.begin(event, message)
                         for invoke in handlers.get(type(message), ()):
-                            made = invoke(message, event.envelope, event)
-                            if made is not None and inspect.isawaitable(made):
+                            made = invoke(message, event)
+                            if made is not None and (type(made) is CoroutineType or inspect.isawaitable(made)):
                                 await made
-                    finally:
-                        writing.end()
-                if clock() > deadline:
-                    return event.position
+                    writing.end()
+                    if monotonic() > deadline:
+                        return event.position
+            finally:
+                writing.end()
         return ends
 
     def _decode(self, page: LogPage, *, one_event: bool) -> tuple[int, _Decoded]:
@@ -177,7 +177,7 @@ class Projector:
             if one_event and decoded:
                 return decoded[0][0].position, decoded
             try:
-                decoded.append((event, self._catalog.decode_all(event.envelope)))
+                decoded.append((event, self._catalog.decode_all(event)))
             except DulyError as error:
                 if not decoded:
                     raise EventFailed from error

@@ -281,7 +281,7 @@ class Rebuilder:
             except EventFailed as failure:
                 await self._look(at.number)
                 first = page.events[0] if page.events else None
-                where = "" if first is None else f" {first.envelope.name} at position {first.position},"
+                where = "" if first is None else f" {first.name} at position {first.position},"
                 error = failure.__cause__
                 told = str(error) if isinstance(error, DulyError) else f"{type(error).__name__}: {error}."
                 raise RebuildFailed(

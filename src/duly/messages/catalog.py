@@ -8,7 +8,7 @@ import msgspec
 
 from duly.errors import InvalidMessage, UnknownMessageType
 from duly.messages.codec import Codec
-from duly.messages.envelope import Envelope
+from duly.messages.envelope import StoredMessage
 from duly.messages.message import Message
 from duly.messages.upcasting import (
     JsonFields,
@@ -31,6 +31,7 @@ class Catalog:
         """*types* maps each type to its upcasters by the version they start from."""
         self._codecs: dict[type[Message], Codec[Message]] = {}
         self._by_name: dict[str, type[Message]] = {}
+        self._as_today: dict[tuple[str, int], Codec[Message]] = {}
         self._upcasters: dict[type[Message], Upcasters] = dict(types)
         for upcasters in types.values():
             for made in _made_by(upcasters):
@@ -50,7 +51,7 @@ class Catalog:
         """By stored name, the types of which something was encoded or decoded here, also those that nobody hears."""
         return {cls.__duly__.name: cls for cls in self._codecs}
 
-    def type_of(self, envelope: Envelope) -> type[Message]:
+    def type_of(self, envelope: StoredMessage) -> type[Message]:
         """The type that an envelope's name and version stand for. Raises `UnknownMessageType`."""
         cls = self._by_name.get(envelope.name)
         if cls is None:
@@ -65,19 +66,23 @@ class Catalog:
             )
         return cls
 
-    def decode_all(self, envelope: Envelope) -> tuple[Message, ...]:
+    def decode_all(self, envelope: StoredMessage) -> tuple[Message, ...]:
         """What an envelope holds today: most often one message of its own type; or several, also of others; or none.
 
         Raises `UnknownMessageType`, `InvalidMessage`, `UpcastFailed`.
         """
+        known = self._as_today.get((envelope.name, envelope.version))
+        if known is not None:
+            return (known.decode(envelope.body, envelope.personal),)
         cls = self.type_of(envelope)
         if envelope.version == cls.__duly__.version:
-            return (self.codec(cls).decode(envelope.body, envelope.personal),)
+            codec = self._as_today[envelope.name, envelope.version] = self.codec(cls)
+            return (codec.decode(envelope.body, envelope.personal),)
         stored = Upcasted(cls, _joined(envelope.body, envelope.personal), version=envelope.version)
         made = upcast_message(stored, self._upcasters, f"the stored message {envelope.id}")
         return tuple(self.codec(today).decode_fields(fields) for today, fields in made)
 
-    def decode(self, envelope: Envelope) -> Message:
+    def decode(self, envelope: StoredMessage) -> Message:
         """The message in an envelope, for who needs exactly one.
 
         Raises as `decode_all` does, and `InvalidMessage` when it is none or several today.

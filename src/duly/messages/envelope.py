@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -32,6 +32,30 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str
     id: str
     handler: str = ""
+
+
+class StoredMessage(Protocol):
+    """What the code of today needs of a stored message to read it."""
+
+    @property
+    def id(self) -> str:
+        """Of the message."""
+
+    @property
+    def name(self) -> str:
+        """The stored name of its type."""
+
+    @property
+    def version(self) -> int:
+        """Of its type."""
+
+    @property
+    def body(self) -> str:
+        """Its fields, as JSON text."""
+
+    @property
+    def personal(self) -> str | None:
+        """Its personal fields, as JSON text; None without any, or when they were erased."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):

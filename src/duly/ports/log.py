@@ -8,16 +8,45 @@ from typing import Protocol
 
 import msgspec
 
-from duly.messages.envelope import Envelope
+from duly.clock import time_of
+from duly.messages.envelope import decode_chain
 
 
-class LogEvent(msgspec.Struct, frozen=True, gc=False):
-    """A domain event with its place in the log. Positions count from 1, without gaps, and are never reused."""
+class LogEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A domain event with its place in the log. Positions count from 1, without gaps, and are never reused.
+
+    A rebuild makes millions of them: the fields are those that some reader needs, as they are stored.
+    """
 
     position: int
-    at: datetime
-    """When its transaction wrote it, by the database's clock. Later positions may have been written earlier."""
-    envelope: Envelope
+    at_ms: int
+    id: str
+    tenant: str
+    name: str
+    version: int
+    body: str
+    personal: str | None
+    stream: str | None
+    stream_version: int | None
+    chain: str
+    """Its causes from the first command on, as JSON text."""
+
+    @property
+    def at(self) -> datetime:
+        """When its transaction wrote it, by the database's clock. Later positions may have been written earlier."""
+        return time_of(self.at_ms)
+
+    @property
+    def correlation(self) -> str:
+        """Id of the first message of the chain: everything that follows from one command shares it."""
+        chain = decode_chain(self.chain)
+        return chain[0].id if chain else self.id
+
+    @property
+    def cause(self) -> str | None:
+        """Id of the message whose handler raised this one; None for the first."""
+        chain = decode_chain(self.chain)
+        return chain[-1].id if chain else None
 
 
 class LogPage(msgspec.Struct, frozen=True):

@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 
-from duly.clock import time_of
 from duly.messages.envelope import Envelope, Kind, decode_chain
 from duly.ports.log import LogEvent
 from duly.stores.script import Row, Script, Statement
@@ -89,11 +88,12 @@ def envelope_of(event: ArchivedEvent, archive: Archive, personal: str | None) ->
     )
 
 
-# Of the positions from :first to :last: the commits over the index of their stretches, and what is at each by key.
-STRETCH: Final = """c.stretch >= coalesce((SELECT f.stretch FROM duly.log_commit AS f
+# The commits of the positions from :first to :last, over the index of their stretches; and what is at each, by key.
+COMMITS: Final = """c.stretch >= coalesce((SELECT f.stretch FROM duly.log_commit AS f
                                             WHERE f.stretch <= :first ORDER BY f.stretch DESC LIMIT 1), 0)
                 AND c.stretch <= :last
-                AND c.first_position <= :last AND c.first_position + c.events > :first
+                AND c.first_position <= :last AND c.first_position + c.events > :first"""
+STRETCH: Final = f"""{COMMITS}
                 AND m.commit_id BETWEEN c.commit_id AND c.commit_id AND m.ordinal < c.events
                 AND c.first_position + m.ordinal >= :first
                 AND c.first_position + m.ordinal <= :last"""
@@ -142,8 +142,16 @@ def archived_in_script(
     return [
         LogEvent(
             position=event.position,
-            at=time_of(event.at_ms),
-            envelope=envelope_of(event, archive, personal.get(event.id)),
+            at_ms=event.at_ms,
+            id=event.id,
+            tenant=archive.tenant,
+            name=event.name,
+            version=event.version,
+            body=event.body,
+            personal=personal.get(event.id),
+            stream=archive.stream,
+            stream_version=event.stream_version,
+            chain=event.chain,
         )
         for event, archive in wanted
     ]

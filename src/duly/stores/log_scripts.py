@@ -5,36 +5,51 @@ Positions are given to commits; the one of an event follows from its commit's an
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Final
 
-from duly.clock import time_of
-from duly.messages.envelope import Envelope, Kind, decode_chain
+import msgspec
+
 from duly.ports.log import LogEvent, LogPage
-from duly.stores.archived_events import STRETCH, archived_in_script
+from duly.stores.archived_events import COMMITS, STRETCH, archived_in_script
 from duly.stores.engine import Engine
-from duly.stores.script import Script, Statement
+from duly.stores.script import ON_POSTGRES, Row, Script, Statement
 
 SELECT_HEAD: Final = "SELECT next_position - 1 FROM duly.log_head"
 
-# From the stretch of positions that the first one is in, over their index; then the events of each commit by primary
-# key. BETWEEN twice the same is an equality that PostgreSQL can neither hash nor merge: without statistics it would
-# else read all messages. CROSS JOIN keeps SQLite from beginning with them, and filters that look like the join's keep
-# PostgreSQL from it. The head comes along, of the same moment: one round trip tells how far the reading went, and
-# whether it has to look into the archive. Whoever reads this puts the rows in order.
+# The head comes along, of the same moment, as an event behind all others: one round trip tells how far the reading
+# went, and whether it has to look into the archive. Whoever reads this puts the rows in order.
+HEAD: Final = """h.next_position, coalesce((SELECT max(a.last_position) FROM duly.archived_stream AS a), 0), '', '', '',
+       0, '', NULL, NULL, NULL, ''"""
+EVENT: Final = """c.first_position + m.ordinal, c.at_ms, m.id, m.tenant, m.name, m.version, m.body,
+       (SELECT p.body FROM duly.personal AS p WHERE p.message_id = m.id), m.stream, m.stream_version, m.chain"""
+
+# The events of each commit by primary key; CROSS JOIN keeps SQLite from beginning with them. All as one text, since
+# Python's driver lets go of the interpreter at every row, and waits until it gets it back from what else is running.
+# PostgreSQL takes the events of all commits in one walk over the index. A full join cannot be a nested loop, which
+# would compare each with each where a page is taken for less than it is. It stays one as long as no filter shows that
+# rows of one side alone are not wanted: hence coalesce.
 SELECT_PAGE: Final = f"""
-SELECT h.next_position, (SELECT max(a.last_position) FROM duly.archived_stream AS a), NULL AS position, NULL AS at_ms,
-       NULL AS id, NULL AS tenant, NULL AS name, NULL AS version, NULL AS body, NULL AS personal, NULL AS subject,
-       NULL AS stream, NULL AS stream_version, NULL AS handler, NULL AS chain, NULL AS trace
-  FROM duly.log_head AS h
+SELECT json_group_array(json_array({HEAD})) FROM duly.log_head AS h
  UNION ALL
-SELECT NULL, NULL, c.first_position + m.ordinal,
-       c.at_ms, m.id, m.tenant, m.name, m.version, m.body,
-       (SELECT p.body FROM duly.personal AS p WHERE p.message_id = m.id), m.subject, m.stream, m.stream_version,
-       m.handler, m.chain, m.trace
+SELECT json_group_array(json_array({EVENT}))
   FROM duly.log_commit AS c CROSS JOIN duly.message AS m
-              WHERE {STRETCH}{{filters}}
+ WHERE {STRETCH}{{filters}}
+{ON_POSTGRES}
+WITH c AS MATERIALIZED (
+    SELECT c.commit_id, c.first_position, c.events, c.at_ms FROM duly.log_commit AS c WHERE {COMMITS}
+)
+SELECT {HEAD} FROM duly.log_head AS h
+ UNION ALL
+SELECT {EVENT}
+  FROM (SELECT * FROM duly.message AS m WHERE m.commit_id = ANY(ARRAY(SELECT commit_id FROM c))) AS m
+  FULL JOIN c ON c.commit_id = m.commit_id
+ WHERE coalesce(m.ordinal < c.events AND c.first_position + m.ordinal >= :first
+                AND c.first_position + m.ordinal <= :last{{filters}}, FALSE)
 """
+POSITIONS_PER_STATEMENT_MAX: Final = 1_000
+"""So many of the largest messages, each character of them escaped, are half of what SQLite takes for one text."""
 OF_NAMES: Final = "\n                AND CASE WHEN c.events > 0 THEN m.name END = ANY(:names)"
 OF_TENANT: Final = "\n                AND CASE WHEN c.events > 0 THEN m.tenant END = :tenant"
 
@@ -51,7 +66,7 @@ def read_log_script(
 ) -> Script[LogPage]:
     """A stretch of the log."""
     last = after + positions_max if through is None else min(after + positions_max, through)
-    parameters: dict[str, object] = {"first": after + 1, "last": last}
+    parameters: dict[str, object] = {}
     filters = ""
     if names is not None:
         filters += OF_NAMES
@@ -59,57 +74,32 @@ def read_log_script(
     if tenant is not None:
         filters += OF_TENANT
         parameters["tenant"] = tenant
-    found = yield Statement(SELECT_PAGE.format(filters=filters), parameters)
-    events = [
-        LogEvent(
-            position=position,
-            at=time_of(at_ms),
-            envelope=Envelope(
-                id=message_id,
-                tenant=of_tenant,
-                kind=Kind.EVENT,
-                name=name,
-                version=version,
-                body=body,
-                personal=personal,
-                subject=subject,
-                stream=stream,
-                stream_version=stream_version,
-                handler=handler,
-                chain=decode_chain(chain),
-                trace=trace,
-            ),
-        )
-        for (
-            _,
-            _,
-            position,
-            at_ms,
-            message_id,
-            of_tenant,
-            name,
-            version,
-            body,
-            personal,
-            subject,
-            stream,
-            stream_version,
-            handler,
-            chain,
-            trace,
-        ) in found.rows
-        if position is not None
-    ]
-    next_position, archived_through = next((row[0], row[1]) for row in found.rows if row[2] is None)
-    if archived_through is not None and after < archived_through:
-        archived = yield from archived_in_script(after + 1, last, names, tenant)
-        events = list({event.position: event for event in (*archived, *events)}.values())
-    events.sort(key=_position)
-    return LogPage(events, max(after, min(last, next_position - 1)))
+    text = SELECT_PAGE.format(filters=filters)
+    events: list[LogEvent] = []
+    begun = after
+    while True:
+        ends = min(last, begun + POSITIONS_PER_STATEMENT_MAX)
+        found = yield Statement(text, {**parameters, "first": begun + 1, "last": ends})
+        read = sorted(unpacked(found.rows), key=_position)
+        head = read.pop()
+        if begun < head.at_ms:
+            archived = yield from archived_in_script(begun + 1, ends, names, tenant)
+            read = sorted({event.position: event for event in (*archived, *read)}.values(), key=_position)
+        events += read
+        begun = max(begun, min(ends, head.position - 1))
+        if begun < ends or begun >= last:
+            return LogPage(events, begun)
 
 
-def _position(event: LogEvent) -> int:
-    return event.position
+def unpacked(rows: Sequence[Row]) -> list[LogEvent]:
+    """The events of rows; or of JSON texts, each of which has many."""
+    if len(rows[0]) == 1:
+        return [event for row in rows for event in _packed.decode(row[0])]
+    return [LogEvent(*row) for row in rows]
+
+
+_packed: Final = msgspec.json.Decoder(list[LogEvent])
+_position: Final = attrgetter("position")
 
 
 class SqlLog:

@@ -6,7 +6,8 @@ connection can run it, whole, in one transaction: a thread of ours, an asyncpg c
 Statements are written once, in PostgreSQL's words. For SQLite the schema ``duly.`` becomes a prefix, row locks go
 (there is one writer), and ``= ANY(:list)`` becomes a subquery over JSON. ``JSON_ROWS(:rows, id text, number bigint)``
 stands in both for a table of records that come in as one parameter, a JSON text made by `json_rows`. ``string_agg``
-makes one text of many.
+makes one text of many. The few statements that one of them plans badly are there twice: ``ON_POSTGRES`` stands between
+them, and what comes after it is for PostgreSQL.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Result(msgspec.Struct, frozen=True):
 
 Script: TypeAlias = Generator[Statement, Result, T]
 
+ON_POSTGRES: Final = "\n-- On PostgreSQL instead:\n"
 
 _JSON_ROWS: Final = re.compile(r"JSON_ROWS\(:(\w+), ([^)]*)\)\s+AS (\w+)")
 _ANY: Final = re.compile(r"= ANY\(:(\w+)\)")
@@ -65,7 +67,7 @@ class SqliteText(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=512)
 def for_sqlite(text: str) -> SqliteText:
     """A statement in SQLite's words."""
-    text = _JSON_ROWS.sub(_json_each, text)
+    text = _JSON_ROWS.sub(_json_each, text.partition(ON_POSTGRES)[0])
     lists = frozenset(_ANY.findall(text))
     text = _ANY.sub(r"IN (SELECT value FROM json_each(:\1))", text)
     text = _ROW_LOCK.sub("", text).replace("string_agg(", "group_concat(")
@@ -75,7 +77,7 @@ def for_sqlite(text: str) -> SqliteText:
 @lru_cache(maxsize=512)
 def for_postgres(text: str) -> str:
     """A statement in PostgreSQL's words."""
-    return _JSON_ROWS.sub(r"jsonb_to_recordset(CAST(:\1 AS jsonb)) AS \3 (\2)", text)
+    return _JSON_ROWS.sub(r"jsonb_to_recordset(CAST(:\1 AS jsonb)) AS \3 (\2)", text.rpartition(ON_POSTGRES)[2])
 
 
 def _json_each(match: re.Match[str]) -> str:

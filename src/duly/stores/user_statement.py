@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Final
 
 from duly.errors import UserSqlError
@@ -29,11 +30,12 @@ def values_of(statement: str, bound: Bound, parameters: Mapping[str, object]) ->
     return [parameters[name] for name in bound.names]
 
 
-def all_values_of(statement: str, bound: Bound, rows: Sequence[Mapping[str, object]]) -> list[list[object]]:
+def all_values_of(statement: str, bound: Bound, rows: Sequence[Mapping[str, object]]) -> list[Sequence[object]]:
     """The values of a statement's parameters for each of *rows*. Raises `UserSqlError`."""
     first = values_of(statement, bound, rows[0])
-    names = bound.names
+    if len(first) < 2:
+        return [first, *(values_of(statement, bound, row) for row in rows[1:])]
     try:
-        return [first, *([row[name] for name in names] for row in rows[1:])]
+        return [first, *map(itemgetter(*bound.names), rows[1:])]
     except KeyError:
         return [values_of(statement, bound, row) for row in rows]

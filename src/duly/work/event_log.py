@@ -10,7 +10,6 @@ import msgspec
 
 from duly.errors import UnknownMessageType
 from duly.messages.catalog import Catalog
-from duly.messages.envelope import Envelope
 from duly.messages.message import Message
 from duly.ports.log import LogEvent, LogStore
 
@@ -69,7 +68,7 @@ class EventLog:
             if page.through == self.position:
                 return
             for found in page.events:
-                events = self._decoded(found.envelope)
+                events = self._decoded(found)
                 # Moved on with the last of them: whoever goes on elsewhere misses none.
                 for event in events[:-1]:
                     yield _recorded(found, event)
@@ -78,26 +77,25 @@ class EventLog:
                     yield _recorded(found, event)
             self.position = page.through
 
-    def _decoded(self, envelope: Envelope) -> list[Message]:
+    def _decoded(self, found: LogEvent) -> list[Message]:
         try:
-            events = self._catalog.decode_all(envelope)
+            events = self._catalog.decode_all(found)
         except UnknownMessageType:
             if self._types is None:
                 raise
-            events = self._unheard.decode_all(envelope)
+            events = self._unheard.decode_all(found)
         return [event for event in events if self._types is None or isinstance(event, self._types)]
 
 
 def _recorded(found: LogEvent, event: Message) -> RecordedEvent:
-    envelope = found.envelope
     return RecordedEvent(
         position=found.position,
         at=found.at,
         event=event,
-        id=envelope.id,
-        tenant=envelope.tenant,
-        stream=envelope.stream or "",
-        version=envelope.stream_version or 0,
-        cause=envelope.cause,
-        correlation=envelope.correlation,
+        id=found.id,
+        tenant=found.tenant,
+        stream=found.stream or "",
+        version=found.stream_version or 0,
+        cause=found.cause,
+        correlation=found.correlation,
     )

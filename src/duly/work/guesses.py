@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from duly.messages.envelope import Envelope
 from duly.messages.fields import field_names
 from duly.messages.message import Message
+from duly.ports.log import LogEvent
 from duly.work.read_model_type import ReadModelType
 
 STREAM: Final = ""
@@ -24,7 +25,7 @@ class Guesses:
     def __init__(self) -> None:
         self._fields: dict[type[Message], dict[ReadModelType[Any], list[str]]] = {}
 
-    def learn(self, message: Message, envelope: Envelope, of: ReadModelType[Any], document_id: str) -> None:
+    def learn(self, message: Message, envelope: Envelope | LogEvent, of: ReadModelType[Any], document_id: str) -> None:
         """A handler of *message* looked for a document that was not in hand."""
         field = _field_with(message, envelope, document_id)
         if field is None:
@@ -33,7 +34,7 @@ class Guesses:
         if field not in fields and len(fields) < GUESSES_MAX:
             fields.append(field)
 
-    def keys(self, events: Iterable[tuple[Envelope, Message]]) -> dict[ReadModelType[Any], set[Key]]:
+    def keys(self, events: Iterable[tuple[Envelope | LogEvent, Message]]) -> dict[ReadModelType[Any], set[Key]]:
         """The documents that handlers of *events* will presumably look for."""
         found: dict[ReadModelType[Any], set[Key]] = {}
         if not self._fields:
@@ -48,11 +49,11 @@ class Guesses:
         return found
 
 
-def _field_with(message: Message, envelope: Envelope, value: str) -> str | None:
+def _field_with(message: Message, envelope: Envelope | LogEvent, value: str) -> str | None:
     if _stream_id(envelope) == value:
         return STREAM
     return next((name for name in field_names(type(message)) if getattr(message, name) == value), None)
 
 
-def _stream_id(envelope: Envelope) -> str:
+def _stream_id(envelope: Envelope | LogEvent) -> str:
     return (envelope.stream or "").partition("/")[2]

@@ -10,7 +10,7 @@ import msgspec
 
 from duly.domain.projection import Projection
 from duly.errors import ScopeClosed
-from duly.messages.envelope import Envelope
+from duly.messages.envelope import Envelope, decode_chain
 from duly.messages.message import Message
 from duly.ports.log import LogEvent
 from duly.ports.projections import ReadModelReading, Shape
@@ -23,7 +23,7 @@ from duly.work.read_models import ReadModels
 from duly.work.tables import StatementBuffer, Statements, Tables
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Origin(msgspec.Struct, frozen=True):
     """Where an event comes from: take a parameter of this type to see it."""
 
     tenant: str
@@ -38,7 +38,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Id of the command, or message, at the root of the chain of causes."""
 
 
-class Logged(Origin, frozen=True, kw_only=True):
+class Logged(Origin, frozen=True):
     """Where an event stands in the log: take a parameter of this type to see it."""
 
     position: int
@@ -75,10 +75,10 @@ class Writing:
         """The open transaction, once something was fetched."""
         self._source = source
         self._opening = opening
-        self._envelope: Envelope | None = None
+        self._envelope: Envelope | LogEvent | None = None
         self._read_models: dict[ReadModelType[Any], ReadModels[Any]] = {}
 
-    def begin(self, envelope: Envelope, message: Message) -> None:
+    def begin(self, envelope: Envelope | LogEvent, message: Message) -> None:
         """Handlers of this event come next."""
         self._envelope, self._message = envelope, message
 
@@ -129,8 +129,8 @@ class Writing:
         return self._source if self.transaction is None else self.transaction
 
 
-Invoke: TypeAlias = Callable[[Message, Envelope, LogEvent | None], object]
-"""Calls a handler with an event, its envelope, and its place in the log, if it has one yet; it may be a coroutine."""
+Invoke: TypeAlias = Callable[[Message, Envelope | LogEvent], object]
+"""Calls a handler with an event, and its row in the log, or its envelope; what comes out may be a coroutine."""
 
 
 class ProjectionHandler(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,28 +171,28 @@ class ProjectionRoute(msgspec.Struct, frozen=True, kw_only=True):
         return {cls: tuple(handler.bind(writing) for handler in handlers) for cls, handlers in self.handlers.items()}
 
 
-def origin_of(envelope: Envelope) -> Origin:
+def origin_of(envelope: Envelope | LogEvent) -> Origin:
     """Where an event comes from."""
     return Origin(
-        tenant=envelope.tenant,
-        stream=envelope.stream or "",
-        version=envelope.stream_version or 0,
-        message_id=envelope.id,
-        cause=envelope.cause,
-        correlation=envelope.correlation,
+        envelope.tenant,
+        envelope.stream or "",
+        envelope.stream_version or 0,
+        envelope.id,
+        envelope.cause,
+        envelope.correlation,
     )
 
 
 def logged_of(event: LogEvent) -> Logged:
     """Where an event stands in the log."""
-    envelope = event.envelope
+    chain = decode_chain(event.chain)
     return Logged(
-        tenant=envelope.tenant,
-        stream=envelope.stream or "",
-        version=envelope.stream_version or 0,
-        message_id=envelope.id,
-        cause=envelope.cause,
-        correlation=envelope.correlation,
-        position=event.position,
-        at=event.at,
+        event.tenant,
+        event.stream or "",
+        event.stream_version or 0,
+        event.id,
+        chain[-1].id if chain else None,
+        chain[0].id if chain else event.id,
+        event.position,
+        event.at,
     )

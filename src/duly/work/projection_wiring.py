@@ -279,17 +279,17 @@ def _bind(
     origins = [name for name, cls in signature.others.items() if cls is Origin]
 
     def bind(writing: Writing) -> Invoke:
-        fixed: dict[str, object] = dict.fromkeys(tables, writing.tables)
-        fixed |= {name: writing.read_models(of) for name, of in types.items()}
+        arguments: dict[str, object] = dict.fromkeys(tables, writing.tables)
+        arguments |= {name: writing.read_models(of) for name, of in types.items()}
 
-        def invoke(event: Message, envelope: Envelope, place: LogEvent | None) -> object:
-            arguments = dict(fixed)
+        def invoke(event: Message, row: Envelope | LogEvent) -> object:
+            # One dictionary for all calls: each copies it, and handlers of a batch run one after another.
             arguments[event_parameter] = event
             for name in logged:
-                assert place is not None, "the start refuses Logged where there is no place yet"
-                arguments[name] = logged_of(place)
+                assert isinstance(row, LogEvent), "the start refuses Logged where there is no place yet"
+                arguments[name] = logged_of(row)
             for name in origins:
-                arguments[name] = origin_of(envelope)
+                arguments[name] = origin_of(row)
             return function(**arguments)
 
         return invoke
@@ -328,7 +328,7 @@ def _in_transaction(route: ProjectionRoute, handler: ProjectionHandler) -> Call:
             envelope = scope.handling().cause
             writing.begin(envelope, message)
             try:
-                made = handler.bind(writing)(message, envelope, None)
+                made = handler.bind(writing)(message, envelope)
                 if inspect.isawaitable(made):
                     await made
             finally:

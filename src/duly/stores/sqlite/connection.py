@@ -106,7 +106,7 @@ def run_many(connection: sqlite3.Connection, statement: str, rows: Sequence[Mapp
     """A statement of the user's own, for each of *rows*. Raises `UserSqlError`."""
     bound = bind_positional(statement)
     adapted = [
-        [value if type(value) in _PLAIN else _adapted(value) for value in values]
+        values if _PLAIN.issuperset(map(type, values)) else [_adapted(value) for value in values]
         for values in all_values_of(statement, bound, rows)
     ]
     if len(rows) == 1 or not _CHANGES_ROWS.match(statement):  # executemany takes nothing else
