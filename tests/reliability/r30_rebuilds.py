@@ -19,8 +19,9 @@ from tests.reliability.rebuilding import MODULUS, PROJECTIONS, TENANTS, Options,
 from tests.reliability.scenario import Run, Scenario, Told
 
 MODULE: Final = "tests.reliability.rebuilding"
+BETWEEN_BATCHES: Final = "rebuild.after_batch"
 POINTS: Final = (
-    "rebuild.after_batch",
+    BETWEEN_BATCHES,
     "rebuild.after_swap",
     "rebuild.before_swap",
     "projection.before_commit",
@@ -188,11 +189,11 @@ async def _while_it_serves(
             group.create_task(traffic.go_on())
             for projection in PROJECTIONS:
                 group.create_task(readers.go_on(projection))
-            points = _points(lots)
+            points = _points(lots, run.counts["rebuilds"])
             try:
-                for projection in itertools.islice(itertools.cycle(PROJECTIONS), run.counts["rebuilds"]):
+                for projection, point in zip(itertools.cycle(PROJECTIONS), points, strict=False):
                     options = Options(store=url, provider=forbidden, rebuild=projection, bug=run.bug)
-                    killed, is_done = await _rebuild(options, points, lots, history)
+                    killed, is_done = await _rebuild(options, point, lots, history)
                     kills += killed
                     rebuilt += is_done
             finally:
@@ -240,18 +241,26 @@ async def _some(traffic: Traffic, orders: int) -> None:
         await traffic.trade()
 
 
-def _points(lots: Random) -> Iterator[str]:
-    """Every failpoint in turn, and between them none: then the kill comes at any time."""
+def _points(lots: Random, rebuilds: int) -> Iterator[str]:
+    """Every failpoint in turn, and between them none: then the kill comes at any time.
+
+    The last rebuild of each read model, which nothing replaces any more, is killed between two batches.
+    """
+    last = len(PROJECTIONS)
+    yield from itertools.islice(_in_turn(lots), rebuilds - last)
+    yield from itertools.repeat(BETWEEN_BATCHES, last)
+
+
+def _in_turn(lots: Random) -> Iterator[str]:
     for point in itertools.cycle(POINTS):
         yield point
         if lots.random() < 0.3:
             yield ""
 
 
-async def _rebuild(options: Options, points: Iterator[str], lots: Random, history: History) -> tuple[list[str], bool]:
+async def _rebuild(options: Options, point: str, lots: Random, history: History) -> tuple[list[str], bool]:
     """One rebuild: a process that is killed, then one that is not; where it was killed, and whether it ended well."""
-    point = next(points)
-    hit_number = lots.randint(1, 3) if point in ("rebuild.after_batch", "projection.before_commit") else 1
+    hit_number = lots.randint(1, 3) if point == "projection.before_commit" else 1
     doomed = await ProcessUnderTest.start(
         MODULE, [_with(options, kill_at=point, hit_number=hit_number).text()], history
     )
