@@ -246,7 +246,7 @@ def _points(lots: Random, rebuilds: int) -> Iterator[str]:
 
     The last rebuild of each read model, which nothing replaces any more, is killed between two batches.
     """
-    last = len(PROJECTIONS)
+    last = min(len(PROJECTIONS), rebuilds)
     yield from itertools.islice(_in_turn(lots), rebuilds - last)
     yield from itertools.repeat(BETWEEN_BATCHES, last)
 
