@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from duly.clock import to_milliseconds
-from duly.messages.envelope import encode_chain
+from duly.messages.envelope import Envelope, encode_chain
 from duly.ports.change import (
     Change,
     Conflict,
@@ -309,38 +309,43 @@ def _write_messages(change: Change) -> Script[int | None]:
     inserted = yield Statement(INSERT_COMMIT, {"tenant": change.tenant, "events": change.events})
     commit_id: int = inserted.rows[0][0]
     for ordinal, message in enumerate(change.messages):
-        yield Statement(
-            INSERT_MESSAGE,
-            {
-                "commit_id": commit_id,
-                "ordinal": ordinal,
-                "id": message.id,
-                "tenant": message.tenant,
-                "kind": message.kind.value,
-                "name": message.name,
-                "version": message.version,
-                "subject": message.subject,
-                "stream": message.stream,
-                "stream_version": message.stream_version,
-                "handler": message.handler,
-                "chain": encode_chain(message.chain),
-                "trace": message.trace,
-                "body": message.body,
-            },
-        )
-        if message.personal is not None:
-            yield Statement(
-                INSERT_PERSONAL,
-                {
-                    "id": message.id,
-                    "tenant": message.tenant,
-                    "subject": message.subject or message.id,
-                    "body": message.personal,
-                },
-            )
+        yield from write_message(commit_id, ordinal, message)
     for promise in change.promises:
         yield _promise(change.tenant, commit_id, promise)
     return commit_id
+
+
+def write_message(commit_id: int, ordinal: int, message: Envelope) -> Script[None]:
+    """Store what was said, its personal fields beside it."""
+    yield Statement(
+        INSERT_MESSAGE,
+        {
+            "commit_id": commit_id,
+            "ordinal": ordinal,
+            "id": message.id,
+            "tenant": message.tenant,
+            "kind": message.kind.value,
+            "name": message.name,
+            "version": message.version,
+            "subject": message.subject,
+            "stream": message.stream,
+            "stream_version": message.stream_version,
+            "handler": message.handler,
+            "chain": encode_chain(message.chain),
+            "trace": message.trace,
+            "body": message.body,
+        },
+    )
+    if message.personal is not None:
+        yield Statement(
+            INSERT_PERSONAL,
+            {
+                "id": message.id,
+                "tenant": message.tenant,
+                "subject": message.subject or message.id,
+                "body": message.personal,
+            },
+        )
 
 
 def _promise(tenant: str, commit_id: int, promise: Promise) -> Statement:
