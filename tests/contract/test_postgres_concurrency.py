@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -33,10 +34,32 @@ from tests.contract.waiting import sessions, until, until_waiting
 PAIRS = 200
 
 
+class Processes(PostgresStore):
+    """Commits as several processes do, which share no commits: each goes through the next of a few stores."""
+
+    def __init__(self, url: str, others: Sequence[PostgresStore]) -> None:
+        super().__init__(url)
+        self._others = others
+        self._turns = itertools.cycle(others)
+
+    async def open(self) -> None:
+        await super().open()
+        for other in self._others:
+            await other.open()
+
+    async def close(self) -> None:
+        for other in self._others:
+            await other.close()
+        await super().close()
+
+    async def commit(self, change: Change) -> Verdict:
+        return await next(self._turns).commit(change)
+
+
 @pytest.fixture
-async def store(make_postgres: Callable[[], PostgresStore]) -> AsyncIterator[PostgresStore]:
+async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
     """A store on PostgreSQL."""
-    opened = make_postgres()
+    opened = Processes(postgres_url, [PostgresStore(postgres_url) for _ in range(6)])
     await opened.open()
     yield opened
     await opened.close()

@@ -1,4 +1,4 @@
-"""A change as the arguments of the database's ``duly.commit_unit``, and its answer as a verdict.
+"""Changes as the arguments of the database's ``duly.commit_unit`` and ``duly.commit_units``; their answers as verdicts.
 
 Each tuple has the fields of a composite type in ``schema/postgres_0001.sql``, in their order. What is empty goes as
 NULL, which costs the server nothing. Keys are sorted as Python and ``COLLATE "C"`` sort them, so that all lock in
@@ -7,7 +7,7 @@ one order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -19,7 +19,6 @@ from duly.ports.change import (
     Conflict,
     Delivered,
     Done,
-    Entry,
     Exists,
     InboxWrite,
     Intent,
@@ -31,30 +30,135 @@ from duly.ports.change import (
 from duly.ports.gateway import encode_attachments
 
 Fields: TypeAlias = tuple[Any, ...]
-Arguments: TypeAlias = tuple[str | int | Fields | list[Any] | None, ...]
+Arguments: TypeAlias = tuple[Fields | list[Any] | None, ...]
 
 COMMIT_UNIT: Final = "SELECT duly.commit_unit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+"""Writes one change, within a transaction if there is one; waits for locks."""
+COMMIT_UNITS: Final = "SELECT duly.commit_units($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+"""Writes several, in a transaction of their own; of each a verdict."""
+AGAIN: Final = "again"
+"""In place of a verdict: this change must go by itself."""
 
 _verdict: Final = msgspec.json.Decoder(list[str])
 
 
-def arguments_of(change: Change) -> Arguments:
-    """The arguments of `COMMIT_UNIT` for *change*."""
-    messages = change.messages
+class _Rows:
+    """The rows that changes write, by kind; each begins with the number of its change."""
+
+    def __init__(self) -> None:
+        self.commands: list[Fields] = []
+        self.completed: list[Fields] = []
+        self.checked: list[Fields] = []
+        self.created: list[Fields] = []
+        self.changed: list[Fields] = []
+        self.removed: list[Fields] = []
+        self.added: list[Fields] = []
+        self.lanes: list[Fields] = []
+        self.messages: list[Fields] = []
+        self.personal: list[Fields] = []
+        self.promises: list[Fields] = []
+        self.intents: list[Fields] = []
+        self.snapshots: list[Fields] = []
+        self.cancelled: list[Fields] = []
+        self.later: list[Fields] = []
+        self.steps: list[Fields] = []
+
+    def add(self, unit: int, change: Change) -> None:
+        """Add those of a change."""
+        if change.inbox is not None:
+            self.commands.append(_inbox(unit, change.inbox))
+        if change.delivered is not None:
+            self.completed.append(_delivered(unit, change.delivered))
+        self._add_documents(unit, change)
+        self._add_messages(unit, change)
+        for removed in change.entries_removed:
+            self.removed.append((unit, removed.type, removed.field, removed.value, removed.slot, removed.id))
+        for added in change.entries_added:
+            self.added.append((unit, added.type, added.field, added.value, added.slot, added.id))
+        for lane in change.lanes_locked:
+            self.lanes.append((unit, lane))
+        for intent in change.intents:
+            self.intents.append(_intent(unit, intent))
+        for snapshot in change.snapshots:
+            self.snapshots.append((unit, snapshot.type, snapshot.id, snapshot.version, snapshot.schema, snapshot.body))
+        for promise_id in change.cancelled:
+            self.cancelled.append((unit, promise_id))
+        for step in change.steps:
+            self.steps.append(
+                (
+                    *(unit, step.process, step.id, step.number, step.message_id, step.kind, step.name, step.version),
+                    *(step.body, step.decision),
+                )
+            )
+
+    def _add_documents(self, unit: int, change: Change) -> None:
+        for check in change.checks:
+            if check.expected:
+                self.checked.append((unit, check.type, check.id, check.expected))
+            else:
+                self.created.append((unit, check.type, check.id, None, None, None))
+        for write in change.documents:
+            fields = (unit, write.type, write.id, write.schema, write.body, write.grows)
+            if write.expected:
+                self.checked.append((unit, write.type, write.id, write.expected))
+                self.changed.append(fields)
+            else:
+                self.created.append(fields)
+
+    def _add_messages(self, unit: int, change: Change) -> None:
+        for ordinal, message in enumerate(change.messages):
+            self.messages.append(_message(unit, ordinal, message))
+            if message.personal is not None:
+                self.personal.append((unit, message.id, message.subject or message.id, message.personal))
+        for promise in change.promises:
+            later = promise.later
+            where = (promise.ordinal, promise.subscriber, promise.bucket, promise.lane)
+            if later is None:
+                self.promises.append((unit, *where))
+            else:
+                self.later.append((unit, later.id, later.at_ms, later.after_ms, *where))
+
+    def in_order_of_keys(self, tenants: list[str]) -> None:
+        """Put what is locked into the order in which everybody locks it."""
+
+        def key(row: Fields) -> Fields:
+            return tenants[row[0] - 1], *row[1:3]
+
+        def full_key(row: Fields) -> Fields:
+            return tenants[row[0] - 1], *row[1:]
+
+        for rows in (self.commands, self.checked, self.created):
+            if len(rows) > 1:
+                rows.sort(key=key)
+        for rows in (self.removed, self.added):
+            if len(rows) > 1:
+                rows.sort(key=full_key)
+
+
+def arguments_of(changes: Sequence[Change]) -> Arguments:
+    """The arguments of `COMMIT_UNITS` for *changes*, or of `COMMIT_UNIT` for one."""
+    rows = _Rows()
+    for unit, change in enumerate(changes, start=1):
+        rows.add(unit, change)
+    tenants = [change.tenant for change in changes]
+    rows.in_order_of_keys(tenants)
+    rare = (rows.snapshots or None, rows.cancelled or None, rows.later or None, rows.steps or None)
     return (
-        change.tenant,
-        None if change.inbox is None else _inbox(change.inbox),
-        None if change.delivered is None else _delivered(change.delivered),
-        *_documents(change),
-        _entries(change.entries_removed),
-        _entries(change.entries_added),
-        list(change.lanes_locked) or None,
-        change.events,
-        [_message(message) for message in messages] or None,
-        [_personal(message) for message in messages if message.personal is not None] or None,
-        [(p.ordinal, p.subscriber, p.bucket, p.lane) for p in change.promises if p.later is None] or None,
-        [_intent(intent) for intent in change.intents] or None,
-        _rare(change),
+        tenants,
+        rows.commands or None,
+        rows.completed or None,
+        rows.checked or None,
+        rows.created or None,
+        rows.changed or None,
+        rows.removed or None,
+        rows.added or None,
+        rows.lanes or None,
+        [change.events if change.messages else None for change in changes],
+        rows.messages or None,
+        rows.personal or None,
+        rows.promises or None,
+        rows.intents or None,
+        rare if any(rare) else None,
     )
 
 
@@ -79,41 +183,19 @@ def verdict_of(answer: str | None) -> Verdict:
             raise ValueError(f"duly.commit_unit gave an answer that is none: {answer!r}")
 
 
-def _inbox(inbox: InboxWrite) -> Fields:
-    return inbox.id, inbox.name, inbox.digest, inbox.token, inbox.result, to_milliseconds(inbox.keep)
+def _inbox(unit: int, inbox: InboxWrite) -> Fields:
+    return unit, inbox.id, inbox.name, inbox.digest, inbox.token, inbox.result, to_milliseconds(inbox.keep)
 
 
-def _delivered(delivered: Delivered) -> Fields:
+def _delivered(unit: int, delivered: Delivered) -> Fields:
     held_lane = delivered.lane if delivered.is_held else None
-    return delivered.row, delivered.bucket, delivered.token, delivered.subscriber, held_lane
+    return unit, delivered.row, delivered.bucket, delivered.token, delivered.subscriber, held_lane
 
 
-def _documents(change: Change) -> tuple[list[Fields] | None, list[Fields] | None, list[Fields] | None]:
-    """The versions to compare, the documents to create (or to find absent, without a body), and those to change."""
-    expected = {(write.type, write.id): write.expected for write in change.documents}
-    expected |= {(check.type, check.id): check.expected for check in change.checks}
-    writes = {(write.type, write.id): write for write in change.documents}
-    checked: list[Fields] = []
-    created: list[Fields] = []
-    changed: list[Fields] = []
-    for key, version in sorted(expected.items()):
-        write = writes.get(key)
-        fields = (*key, None, None, None) if write is None else (*key, write.schema, write.body, write.grows)
-        if not version:
-            created.append(fields)
-            continue
-        checked.append((*key, version))
-        if write is not None:
-            changed.append(fields)
-    return checked or None, created or None, changed or None
-
-
-def _entries(entries: Iterable[Entry]) -> list[Fields] | None:
-    return sorted((entry.type, entry.field, entry.value, entry.slot, entry.id) for entry in entries) or None
-
-
-def _message(message: Envelope) -> Fields:
+def _message(unit: int, ordinal: int, message: Envelope) -> Fields:
     return (
+        unit,
+        ordinal,
         message.id,
         message.kind.value,
         message.name,
@@ -128,29 +210,10 @@ def _message(message: Envelope) -> Fields:
     )
 
 
-def _personal(message: Envelope) -> Fields:
-    return message.id, message.subject or message.id, message.personal
-
-
-def _rare(change: Change) -> Fields | None:
-    fields = (
-        [(s.type, s.id, s.version, s.schema, s.body) for s in change.snapshots] or None,
-        list(change.cancelled) or None,
-        [
-            (p.later.id, p.later.at_ms, p.later.after_ms, p.ordinal, p.subscriber, p.bucket, p.lane)
-            for p in change.promises
-            if p.later is not None
-        ]
-        or None,
-        [(s.process, s.id, s.number, s.message_id, s.kind, s.name, s.version, s.body, s.decision) for s in change.steps]
-        or None,
-    )
-    return None if fields == (None, None, None, None) else fields
-
-
-def _intent(intent: Intent) -> Fields:
+def _intent(unit: int, intent: Intent) -> Fields:
     prepared = intent.prepared
     return (
+        unit,
         intent.id,
         intent.type,
         intent.channel,

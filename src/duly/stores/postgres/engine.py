@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from duly.errors import StoreError
 from duly.ports.change import Change, Conflict, Verdict
 from duly.stores.postgres.address import Connection, checked_url, without_password
-from duly.stores.postgres.arrays import COMMIT_UNIT, Arguments, arguments_of, verdict_of
+from duly.stores.postgres.arrays import AGAIN, COMMIT_UNIT, COMMIT_UNITS, Arguments, arguments_of, verdict_of
 from duly.stores.postgres.failures import READ_ONLY, REFUSED, DriverError, code_of, is_lost, is_transient, store_error
+from duly.stores.postgres.group_commit import GroupCommit, Outcome
 from duly.stores.postgres.lost_commit import resolve
 from duly.stores.postgres.pool import ConnectionPool
 from duly.stores.postgres.running import ANSWER_SECONDS_MAX, run_script
@@ -38,6 +39,12 @@ class PostgresEngine:
     def __init__(self, url: str, connections_max: int) -> None:
         self.url = without_password(checked_url(url))
         self.pool = ConnectionPool(url, self.url, connections_max)
+        self._group = GroupCommit(self._commit_alone, self._commit_together)
+
+    async def close(self) -> None:
+        """Let what is being committed come to its end, and end all connections."""
+        await self._group.close()
+        await self.pool.close()
 
     async def read(self, make: Callable[[], Script[T]]) -> T:
         """Run a script of one statement on what was committed, in one round trip."""
@@ -79,8 +86,13 @@ class PostgresEngine:
             raise self._store_error(error) from error
 
     async def commit(self, change: Change) -> Verdict:
-        """Commit a change in one round trip. Raises `StoreError`."""
-        arguments = arguments_of(change)
+        """Commit a change, together with others that wait at the same time. Raises `StoreError`."""
+        self.pool.check_process()  # before it waits among those of another process
+        return await self._group.commit(change)
+
+    async def _commit_alone(self, change: Change) -> Verdict:
+        """Commit a change in one round trip of its own. Raises `StoreError`."""
+        arguments = arguments_of((change,))
 
         async def once() -> Verdict:
             async with self.pool.lend() as connection:
@@ -92,9 +104,26 @@ class PostgresEngine:
             if is_transient(error):
                 return contended(change)
             if is_lost(error):
-                await resolve(self.pool, self.url, change.tenant, change.inbox, error)
-                return verdict_of(None)
+                return await self._resolved(change, error)
             raise self._store_error(error) from error
+
+    async def _commit_together(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Commit several in one round trip: what has become of each; None for one that must go by itself."""
+        arguments = arguments_of(changes)
+        try:
+            async with self.pool.lend() as connection:
+                answers = await connection.fetchval(COMMIT_UNITS, *arguments, timeout=ANSWER_SECONDS_MAX)
+        except DriverError as error:
+            if is_lost(error):  # it may have been committed
+                return await asyncio.gather(
+                    *(self._resolved(change, error) for change in changes), return_exceptions=True
+                )
+            return [None] * len(changes)
+        return [None if answer == AGAIN else verdict_of(answer) for answer in answers]
+
+    async def _resolved(self, change: Change, lost: BaseException) -> Verdict:
+        await resolve(self.pool, self.url, change.tenant, change.inbox, lost)
+        return verdict_of(None)
 
     async def number_commits(self, commits_max: int) -> int:
         """Give positions to commits, in one round trip; to how many. Raises `StoreError`."""

@@ -77,7 +77,7 @@ class ConnectionPool:
 
     async def take(self) -> Connection:
         """A connection that must be given back."""
-        self._check_process()  # before we wait
+        self.check_process()  # before we wait
         if self._free.locked():
             await self._wait()
         else:
@@ -100,7 +100,7 @@ class ConnectionPool:
             ) from None
 
     async def _ready(self) -> Connection:
-        self._check_process()  # closed while we waited?
+        self.check_process()  # closed while we waited?
         connection = self._pop_idle()
         if connection is None:
             connection = await self.connect_apart()
@@ -169,7 +169,8 @@ class ConnectionPool:
         if connection in self._shifts:
             self._shifts[connection] = 0
 
-    def _check_process(self) -> None:
+    def check_process(self) -> None:
+        """Raises `StoreUnavailable` in a process that has no connections, or whose parent has them."""
         if self._pid == os.getpid():
             return
         if self._pid:

@@ -45,7 +45,7 @@ class PostgresStore(SqlStore):
 
     async def close(self) -> None:
         """End all connections."""
-        await self._postgres.pool.close()
+        await self._postgres.close()
 
     def shift_clock(self, milliseconds: int) -> None:
         """Move the database's clock, as this store sees it; for tests."""

@@ -76,7 +76,7 @@ class PostgresTransaction(SqlProjecting, PostgresTableSwap):
 
     async def write(self, change: Change) -> Verdict:
         """Write a part of the change. A verdict other than `Done` takes back everything, and ends the transaction."""
-        arguments = arguments_of(change)
+        arguments = arguments_of((change,))
         try:
             verdict = await self._in_turn(lambda: commit_unit(self._connection, arguments))
         except DriverError as error:

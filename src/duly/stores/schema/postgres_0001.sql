@@ -717,30 +717,83 @@ BEGIN
 END
 $$;
 
--- The parts of a change, as commit_unit takes them. The order of their fields is repeated in stores/postgres/arrays.py.
-CREATE TYPE duly.inbox_write    AS (id text, name text, digest text, token text, result text, keep_ms bigint);
-CREATE TYPE duly.delivered      AS (row_id bigint, bucket integer, token text, subscriber integer, held_lane text);
-CREATE TYPE duly.version_check  AS (type text, id text, version integer);
-CREATE TYPE duly.document_write AS (type text, id text, schema integer, body text, grows integer);
-CREATE TYPE duly.entry_write    AS (type text, field text, value text, slot text, id text);
-CREATE TYPE duly.message_write  AS (id text, kind text, name text, version integer, subject text, stream text,
-                                    stream_version integer, handler text, chain text, trace text, body text);
-CREATE TYPE duly.personal_write AS (message_id text, subject text, body text);
-CREATE TYPE duly.promise_write  AS (ordinal integer, subscriber integer, bucket integer, lane text);
-CREATE TYPE duly.intent_write   AS (id text, type text, channel text, gateway text, policy text, key text, digest text,
-                                    reference text, correlation text, destination text, urgent integer, barred text,
-                                    state text, at_ms bigint, after_ms bigint, expires_at_ms bigint,
+-- The parts of changes, as commit_unit and commit_units take them. The order of their fields is repeated in
+-- stores/postgres/arrays.py. *unit* counts the changes of one call, from 1.
+CREATE TYPE duly.inbox_write    AS (unit integer, id text, name text, digest text, token text, result text, keep_ms bigint);
+CREATE TYPE duly.delivered      AS (unit integer, row_id bigint, bucket integer, token text, subscriber integer,
+                                    held_lane text);
+CREATE TYPE duly.version_check  AS (unit integer, type text, id text, version integer);
+CREATE TYPE duly.document_write AS (unit integer, type text, id text, schema integer, body text, grows integer);
+CREATE TYPE duly.entry_write    AS (unit integer, type text, field text, value text, slot text, id text);
+CREATE TYPE duly.lane_lock      AS (unit integer, lane text);
+CREATE TYPE duly.message_write  AS (unit integer, ordinal integer, id text, kind text, name text, version integer,
+                                    subject text, stream text, stream_version integer, handler text, chain text,
+                                    trace text, body text);
+CREATE TYPE duly.personal_write AS (unit integer, message_id text, subject text, body text);
+CREATE TYPE duly.promise_write  AS (unit integer, ordinal integer, subscriber integer, bucket integer, lane text);
+CREATE TYPE duly.intent_write   AS (unit integer, id text, type text, channel text, gateway text, policy text, key text,
+                                    digest text, reference text, correlation text, destination text, urgent integer,
+                                    barred text, state text, at_ms bigint, after_ms bigint, expires_at_ms bigint,
                                     expires_after_ms bigint, handler text, chain text, trace text, subject text,
-                                    recipient text, recipient_hash text, summary text, content_type text, body bytea, attachments text);
+                                    recipient text, recipient_hash text, summary text, content_type text, body bytea,
+                                    attachments text);
 
 -- What few changes write, together: one argument that is mostly NULL.
-CREATE TYPE duly.snapshot_write AS (type text, id text, version integer, schema integer, body text);
-CREATE TYPE duly.later_write    AS (id text, at_ms bigint, after_ms bigint, ordinal integer, subscriber integer,
-                                    bucket integer, lane text);
-CREATE TYPE duly.step_write     AS (process text, id text, number integer, message_id text, kind text, name text,
-                                    version integer, body text, decision text);
-CREATE TYPE duly.rare_writes    AS (snapshots duly.snapshot_write[], cancelled text[], later duly.later_write[],
-                                    steps duly.step_write[]);
+CREATE TYPE duly.snapshot_write AS (unit integer, type text, id text, version integer, schema integer, body text);
+CREATE TYPE duly.cancelling     AS (unit integer, id text);
+CREATE TYPE duly.later_write    AS (unit integer, id text, at_ms bigint, after_ms bigint, ordinal integer,
+                                    subscriber integer, bucket integer, lane text);
+CREATE TYPE duly.step_write     AS (unit integer, process text, id text, number integer, message_id text, kind text,
+                                    name text, version integer, body text, decision text);
+CREATE TYPE duly.rare_writes    AS (snapshots duly.snapshot_write[], cancelled duly.cancelling[],
+                                    later duly.later_write[], steps duly.step_write[]);
+
+-- Effects that were requested; a second request of one that exists already changes nothing.
+CREATE FUNCTION duly.request_effects(tenants text[], intents duly.intent_write[], now_at bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    inserted bigint;
+BEGIN
+    WITH fresh AS (
+        INSERT INTO duly.effect (id, tenant, type, channel, gateway, policy, key, digest, reference, correlation,
+                                 destination, urgent, barred, state, handler, chain, trace, requested_ms,
+                                 changed_ms, due_ms, expires_ms)
+        SELECT i.id, tenants[i.unit], i.type, i.channel, i.gateway, i.policy, i.key, i.digest, i.reference,
+               i.correlation, i.destination, i.urgent, i.barred, i.state, i.handler, i.chain, i.trace, now_at, now_at,
+               coalesce(i.at_ms, now_at + i.after_ms), coalesce(i.expires_at_ms, now_at + i.expires_after_ms)
+          FROM unnest(intents) AS i
+         WHERE NOT EXISTS (SELECT 1 FROM duly.effect_key AS gone WHERE gone.id = i.id)
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id
+    )
+    -- DO NOTHING again: of two requests of one effect in one change, the first stands.
+    INSERT INTO duly.effect_content (effect_id, tenant, channel, requested_ms, subject, recipient, recipient_hash,
+                                     summary, content_type, body, attachments)
+    SELECT i.id, tenants[i.unit], i.channel, now_at, i.subject, i.recipient, i.recipient_hash, i.summary, i.content_type,
+           i.body, i.attachments
+      FROM unnest(intents) WITH ORDINALITY
+           AS i (unit, id, type, channel, gateway, policy, key, digest, reference, correlation, destination, urgent, barred,
+                 state, at_ms, after_ms, expires_at_ms, expires_after_ms, handler, chain, trace, subject, recipient,
+                 recipient_hash, summary, content_type, body, attachments, place)
+     WHERE i.id IN (SELECT fresh.id FROM fresh)
+     ORDER BY i.place
+    ON CONFLICT (effect_id) DO NOTHING;
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+    IF inserted < cardinality(intents) THEN
+        INSERT INTO duly.anomaly (tenant, kind, about, detail, at_ms)
+        SELECT tenants[i.unit], 'effect requested again with another body', i.id,
+               format('%s requested %s again, with digest %s; the first request, %s, stands.',
+                      i.handler, i.type, i.digest, e.digest),
+               now_at
+          FROM unnest(intents) AS i CROSS JOIN LATERAL (
+               SELECT found.digest FROM duly.effect AS found WHERE found.id = i.id
+               UNION ALL
+               SELECT gone.digest FROM duly.effect_key AS gone WHERE gone.id = i.id LIMIT 1) AS e
+         WHERE e.digest <> i.digest;
+    END IF;
+END
+$$;
 
 -- A verdict other than done, as JSON. What is written already must go: then it travels as an error, which takes back
 -- everything. Otherwise it is just returned: an error would stand in the server's log.
@@ -788,16 +841,16 @@ $$;
 -- Documents and entries go one by one, by full key: a join with an array would be planned from statistics, and without
 -- any it reads the whole tenant. The settings keep the plans that were made while tables were empty from scanning them.
 CREATE FUNCTION duly.commit_unit(
-    unit_tenant     text,
-    command         duly.inbox_write,
-    kept            duly.delivered,
+    tenants         text[],
+    commands        duly.inbox_write[],
+    completed       duly.delivered[],
     checked         duly.version_check[],   -- documents that were read or are written, in the order of their keys
     created         duly.document_write[],  -- in the order of their keys; without a body: there must be none, still
     changed         duly.document_write[],  -- all of them checked; without a body: removed
     entries_removed duly.entry_write[],
     entries_added   duly.entry_write[],     -- in the order of their keys
-    lanes           text[],
-    event_count     integer,
+    lanes           duly.lane_lock[],
+    events          integer[],              -- of each change, how many of its messages are events; NULL: it says nothing
     messages        duly.message_write[],
     personal        duly.personal_write[],
     promises        duly.promise_write[],
@@ -809,6 +862,9 @@ CREATE FUNCTION duly.commit_unit(
     SET enable_seqscan = off
 AS $$
 DECLARE
+    unit_tenant CONSTANT text := tenants[1];
+    command     CONSTANT duly.inbox_write := commands[1];
+    kept        CONSTANT duly.delivered := completed[1];
     has_command CONSTANT boolean := command.id IS NOT NULL;
     now_at      bigint;
     expected    duly.version_check;
@@ -816,7 +872,6 @@ DECLARE
     entry       duly.entry_write;
     present     integer;
     new_commit  bigint;
-    inserted    bigint;
 BEGIN
     IF checked IS NOT NULL THEN
         FOREACH expected IN ARRAY checked LOOP
@@ -919,11 +974,11 @@ BEGIN
     -- Ids drawn under a lane's lock follow the order of commits in that lane.
     IF lanes IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(keys.key)
-           FROM (SELECT DISTINCT hashtextextended(lane, 1685416057) AS key FROM unnest(lanes) AS l (lane) ORDER BY 1) AS keys;
+           FROM (SELECT DISTINCT hashtextextended(l.lane, 1685416057) AS key FROM unnest(lanes) AS l ORDER BY 1) AS keys;
     END IF;
 
     IF rare.cancelled IS NOT NULL THEN
-        DELETE FROM duly.later AS l WHERE l.tenant = unit_tenant AND l.id = ANY(rare.cancelled);
+        DELETE FROM duly.later AS l WHERE l.tenant = unit_tenant AND l.id = ANY(ARRAY(SELECT c.id FROM unnest(rare.cancelled) AS c));
     END IF;
     IF rare.snapshots IS NOT NULL THEN
         INSERT INTO duly.snapshot AS present (tenant, type, id, version, schema, body)
@@ -939,14 +994,13 @@ BEGIN
 
     IF messages IS NOT NULL THEN
         PERFORM pg_current_xact_id();  -- before an id is drawn: number_commits counts on it
-        INSERT INTO duly.commit_log (tenant, events, at_ms) VALUES (unit_tenant, event_count, now_at)
+        INSERT INTO duly.commit_log (tenant, events, at_ms) VALUES (unit_tenant, events[1], now_at)
         RETURNING id INTO new_commit;
         INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, subject, stream, stream_version,
                                   handler, chain, trace, body)
-        SELECT new_commit, m.place - 1, m.id, unit_tenant, m.kind, m.name, m.version, m.subject, m.stream,
+        SELECT new_commit, m.ordinal, m.id, unit_tenant, m.kind, m.name, m.version, m.subject, m.stream,
                m.stream_version, m.handler, m.chain, m.trace, m.body
-          FROM unnest(messages) WITH ORDINALITY AS m (id, kind, name, version, subject, stream, stream_version, handler,
-                                                      chain, trace, body, place);
+          FROM unnest(messages) AS m;
         IF personal IS NOT NULL THEN
             INSERT INTO duly.personal (message_id, tenant, subject, body)
             SELECT p.message_id, unit_tenant, p.subject, p.body FROM unnest(personal) AS p
@@ -967,44 +1021,290 @@ BEGIN
     END IF;
 
     IF intents IS NOT NULL THEN
-        WITH fresh AS (
-            INSERT INTO duly.effect (id, tenant, type, channel, gateway, policy, key, digest, reference, correlation,
-                                     destination, urgent, barred, state, handler, chain, trace, requested_ms,
-                                     changed_ms, due_ms, expires_ms)
-            SELECT i.id, unit_tenant, i.type, i.channel, i.gateway, i.policy, i.key, i.digest, i.reference,
-                   i.correlation, i.destination, i.urgent, i.barred, i.state, i.handler, i.chain, i.trace, now_at, now_at,
-                   coalesce(i.at_ms, now_at + i.after_ms), coalesce(i.expires_at_ms, now_at + i.expires_after_ms)
-              FROM unnest(intents) AS i
-             WHERE NOT EXISTS (SELECT 1 FROM duly.effect_key AS gone WHERE gone.id = i.id)
-            ON CONFLICT (id) DO NOTHING
-            RETURNING id
-        )
-        -- DO NOTHING again: of two requests of one effect in one change, the first stands.
-        INSERT INTO duly.effect_content (effect_id, tenant, channel, requested_ms, subject, recipient, recipient_hash,
-                                         summary, content_type, body, attachments)
-        SELECT i.id, unit_tenant, i.channel, now_at, i.subject, i.recipient, i.recipient_hash, i.summary, i.content_type,
-               i.body, i.attachments
-          FROM unnest(intents) WITH ORDINALITY AS i (id, type, channel, gateway, policy, key, digest, reference, correlation,
-                                                     destination, urgent, barred, state, at_ms, after_ms, expires_at_ms,
-                                                     expires_after_ms, handler, chain, trace, subject, recipient,
-                                                     recipient_hash, summary, content_type, body, attachments, place)
-         WHERE i.id IN (SELECT fresh.id FROM fresh)
-         ORDER BY i.place
-        ON CONFLICT (effect_id) DO NOTHING;
-        GET DIAGNOSTICS inserted = ROW_COUNT;
-        IF inserted < cardinality(intents) THEN
-            INSERT INTO duly.anomaly (tenant, kind, about, detail, at_ms)
-            SELECT unit_tenant, 'effect requested again with another body', i.id,
-                   format('%s requested %s again, with digest %s; the first request, %s, stands.',
-                          i.handler, i.type, i.digest, e.digest),
-                   now_at
-              FROM unnest(intents) AS i CROSS JOIN LATERAL (
-                   SELECT found.digest FROM duly.effect AS found WHERE found.id = i.id
-                   UNION ALL
-                   SELECT gone.digest FROM duly.effect_key AS gone WHERE gone.id = i.id LIMIT 1) AS e
-             WHERE e.digest <> i.digest;
-        END IF;
+        PERFORM duly.request_effects(tenants, intents, now_at);
     END IF;
     RETURN new_commit::text;
+END
+$$;
+
+-- Writes several changes in one transaction and one round trip; of each its verdict, in their order: NULL and numbers as
+-- above, a conflict as JSON, or 'again': it must go through commit_unit by itself, which waits, and has the exact verdict
+-- (docs/adr/0024). The changes share no aggregate, command, unique value or promise, but lanes they may share. Never
+-- within an open transaction: rows of our own are told by their transaction id.
+--
+-- Nobody waits for a lock on a document, a lane or an outbox row, since a stranger who holds one must not stall the other
+-- changes. The order of locks is that of commit_unit; each array comes in the order of its keys. What may fail comes
+-- first. What a loser had inserted by then is removed again; nothing else has been written of it.
+CREATE FUNCTION duly.commit_units(
+    tenants         text[],
+    commands        duly.inbox_write[],
+    completed       duly.delivered[],
+    checked         duly.version_check[],
+    created         duly.document_write[],
+    changed         duly.document_write[],
+    entries_removed duly.entry_write[],
+    entries_added   duly.entry_write[],
+    lanes           duly.lane_lock[],
+    events          integer[],
+    messages        duly.message_write[],
+    personal        duly.personal_write[],
+    promises        duly.promise_write[],
+    intents         duly.intent_write[],
+    rare            duly.rare_writes
+) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    now_at      bigint;
+    verdicts    text[];
+    lost        integer[] := '{}';    -- changes that are not written
+    late        integer[] := '{}';    -- those of them that may have inserted something by then
+    losers      integer[];
+    expected    duly.version_check;
+    document    duly.document_write;
+    entry       duly.entry_write;
+    lane        duly.lane_lock;
+    command     duly.inbox_write;
+    cancelling  duly.cancelling;
+    present     integer;
+    wanted      integer;
+    inserted    bigint;
+    deleted     bigint[];
+    commits     bigint[];
+BEGIN
+    IF checked IS NOT NULL THEN
+        FOREACH expected IN ARRAY checked LOOP
+            SELECT d.version INTO present FROM duly.document AS d
+             WHERE d.tenant = tenants[expected.unit] AND d.type = expected.type AND d.id = expected.id
+               FOR UPDATE SKIP LOCKED;
+            IF present IS DISTINCT FROM expected.version AND NOT expected.unit = ANY(lost) THEN
+                lost := lost || expected.unit;
+                IF present IS NULL THEN  -- held by somebody, or gone
+                    verdicts[expected.unit] := 'again';
+                ELSE
+                    verdicts[expected.unit] := json_build_array('conflict', expected.type, expected.id);
+                END IF;
+            END IF;
+        END LOOP;
+        -- An earlier execution of the same command may be what has changed a document.
+        IF lost <> '{}' AND commands IS NOT NULL THEN
+            FOR command IN SELECT * FROM unnest(commands) AS c WHERE c.unit = ANY(lost) LOOP
+                PERFORM 1 FROM duly.inbox AS i WHERE i.tenant = tenants[command.unit] AND i.id = command.id;
+                IF FOUND THEN
+                    verdicts[command.unit] := 'again';
+                END IF;
+            END LOOP;
+        END IF;
+    END IF;
+
+    IF lanes IS NOT NULL THEN
+        FOREACH lane IN ARRAY lanes LOOP
+            IF NOT lane.unit = ANY(lost)
+               AND NOT pg_try_advisory_xact_lock(hashtextextended(lane.lane, 1685416057)) THEN
+                lost := lost || lane.unit;
+                verdicts[lane.unit] := 'again';
+            END IF;
+        END LOOP;
+    END IF;
+
+    IF completed IS NOT NULL THEN
+        PERFORM duly.share_bucket(k.bucket)
+           FROM (SELECT DISTINCT c.bucket FROM unnest(completed) AS c ORDER BY 1) AS k;
+        SELECT array_agg(c.unit) INTO losers FROM unnest(completed) AS c
+         WHERE NOT EXISTS (SELECT 1 FROM duly.bucket AS b WHERE b.bucket = c.bucket AND b.token = c.token);
+        lost := lost || losers;
+    END IF;
+
+    now_at := duly.now_ms();
+    IF commands IS NOT NULL THEN
+        SELECT count(*) INTO wanted FROM unnest(commands) AS c WHERE NOT c.unit = ANY(lost);
+        INSERT INTO duly.inbox (tenant, id, name, digest, token, is_tombstone, result, expires_ms)
+        SELECT tenants[c.unit], c.id, c.name, c.digest, c.token, 0, c.result, now_at + c.keep_ms
+          FROM unnest(commands) AS c WHERE NOT c.unit = ANY(lost)
+        ON CONFLICT (tenant, id) DO NOTHING;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+        IF inserted < wanted THEN
+            SELECT array_agg(c.unit) INTO losers FROM unnest(commands) AS c
+             WHERE NOT c.unit = ANY(lost)
+               AND NOT EXISTS (SELECT 1 FROM duly.inbox AS i
+                                WHERE i.tenant = tenants[c.unit] AND i.id = c.id AND i.xmin = pg_current_xact_id()::xid);
+            lost := lost || losers;
+        END IF;
+    END IF;
+
+    IF created IS NOT NULL THEN
+        SELECT count(*) INTO wanted FROM unnest(created) AS w WHERE NOT w.unit = ANY(lost);
+        INSERT INTO duly.document (tenant, type, id, version, schema, body)
+        SELECT tenants[w.unit], w.type, w.id, coalesce(w.grows, 1), coalesce(w.schema, 0), coalesce(w.body, '')
+          FROM unnest(created) AS w WHERE NOT w.unit = ANY(lost)
+        ON CONFLICT (tenant, type, id) DO NOTHING;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+        IF inserted < wanted THEN
+            SELECT array_agg(DISTINCT w.unit) INTO losers FROM unnest(created) AS w
+             WHERE NOT w.unit = ANY(lost)
+               AND NOT EXISTS (SELECT 1 FROM duly.document AS d
+                                WHERE d.tenant = tenants[w.unit] AND d.type = w.type AND d.id = w.id
+                                  AND d.xmin = pg_current_xact_id()::xid);
+            IF losers IS NULL THEN
+                RAISE EXCEPTION 'one change creates a document twice';  -- commit_unit will say so of that one alone
+            END IF;
+            lost := lost || losers;
+            late := late || losers;
+        END IF;
+    END IF;
+
+    -- Before any are removed: a change that passes a value from one to the other goes by itself.
+    IF entries_added IS NOT NULL THEN
+        SELECT count(*) INTO wanted FROM unnest(entries_added) AS w WHERE NOT w.unit = ANY(lost);
+        INSERT INTO duly.entry (tenant, type, field, value, slot, id)
+        SELECT tenants[w.unit], w.type, w.field, w.value, w.slot, w.id
+          FROM unnest(entries_added) AS w WHERE NOT w.unit = ANY(lost)
+        ON CONFLICT (tenant, type, field, value, slot) DO NOTHING;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+        IF inserted < wanted THEN
+            SELECT array_agg(DISTINCT w.unit) INTO losers FROM unnest(entries_added) AS w
+             WHERE NOT w.unit = ANY(lost)
+               AND NOT EXISTS (SELECT 1 FROM duly.entry AS e
+                                WHERE e.tenant = tenants[w.unit] AND e.type = w.type AND e.field = w.field
+                                  AND e.value = w.value AND e.slot = w.slot AND e.id = w.id
+                                  AND e.xmin = pg_current_xact_id()::xid);
+            IF losers IS NULL THEN
+                RAISE EXCEPTION 'one change adds an entry twice';
+            END IF;
+            lost := lost || losers;
+            late := late || losers;
+        END IF;
+    END IF;
+
+    -- The last that may fail: what is deleted cannot come back.
+    IF completed IS NOT NULL THEN
+        WITH gone AS (
+            DELETE FROM duly.outbox AS o
+             WHERE o.id = ANY(ARRAY(SELECT c.row_id FROM unnest(completed) AS c WHERE NOT c.unit = ANY(lost)))
+            RETURNING o.id
+        )
+        SELECT array_agg(gone.id) INTO deleted FROM gone;
+        SELECT array_agg(c.unit) INTO losers FROM unnest(completed) AS c
+         WHERE NOT c.unit = ANY(lost) AND NOT c.row_id = ANY(coalesce(deleted, '{}'));
+        lost := lost || losers;
+        late := late || losers;
+        IF EXISTS (SELECT 1 FROM unnest(completed) AS c WHERE c.held_lane IS NOT NULL) THEN
+            DELETE FROM duly.lane_hold AS h USING unnest(completed) AS c
+             WHERE h.subscriber_no = c.subscriber AND h.lane = c.held_lane AND NOT c.unit = ANY(lost);
+        END IF;
+    END IF;
+
+    IF late <> '{}' THEN
+        FOR command IN SELECT * FROM unnest(commands) AS c WHERE c.unit = ANY(late) LOOP
+            DELETE FROM duly.inbox AS i
+             WHERE i.tenant = tenants[command.unit] AND i.id = command.id AND i.xmin = pg_current_xact_id()::xid;
+        END LOOP;
+        FOR document IN SELECT * FROM unnest(created) AS w WHERE w.unit = ANY(late) LOOP
+            DELETE FROM duly.document AS d
+             WHERE d.tenant = tenants[document.unit] AND d.type = document.type AND d.id = document.id
+               AND d.xmin = pg_current_xact_id()::xid;
+        END LOOP;
+        FOR entry IN SELECT * FROM unnest(entries_added) AS w WHERE w.unit = ANY(late) LOOP
+            DELETE FROM duly.entry AS e
+             WHERE e.tenant = tenants[entry.unit] AND e.type = entry.type AND e.field = entry.field
+               AND e.value = entry.value AND e.slot = entry.slot AND e.xmin = pg_current_xact_id()::xid;
+        END LOOP;
+    END IF;
+
+    -- From here on nothing fails.
+
+    IF created IS NOT NULL AND EXISTS (SELECT 1 FROM unnest(created) AS w WHERE w.body IS NULL) THEN
+        FOR document IN SELECT * FROM unnest(created) AS w WHERE w.body IS NULL AND NOT w.unit = ANY(lost) LOOP
+            DELETE FROM duly.document AS d
+             WHERE d.tenant = tenants[document.unit] AND d.type = document.type AND d.id = document.id;
+        END LOOP;
+    END IF;
+    IF changed IS NOT NULL THEN
+        FOREACH document IN ARRAY changed LOOP
+            CONTINUE WHEN document.unit = ANY(lost);
+            IF document.body IS NULL THEN
+                DELETE FROM duly.document AS d
+                 WHERE d.tenant = tenants[document.unit] AND d.type = document.type AND d.id = document.id;
+            ELSE
+                UPDATE duly.document AS d
+                   SET version = d.version + document.grows, schema = document.schema, body = document.body
+                 WHERE d.tenant = tenants[document.unit] AND d.type = document.type AND d.id = document.id;
+            END IF;
+        END LOOP;
+    END IF;
+    IF entries_removed IS NOT NULL THEN
+        FOREACH entry IN ARRAY entries_removed LOOP
+            CONTINUE WHEN entry.unit = ANY(lost);
+            DELETE FROM duly.entry AS e
+             WHERE e.tenant = tenants[entry.unit] AND e.type = entry.type AND e.field = entry.field
+               AND e.value = entry.value AND e.slot = entry.slot AND e.id = entry.id;
+        END LOOP;
+    END IF;
+
+    IF rare.cancelled IS NOT NULL THEN
+        FOREACH cancelling IN ARRAY rare.cancelled LOOP
+            CONTINUE WHEN cancelling.unit = ANY(lost);
+            DELETE FROM duly.later AS l WHERE l.tenant = tenants[cancelling.unit] AND l.id = cancelling.id;
+        END LOOP;
+    END IF;
+    IF rare.snapshots IS NOT NULL THEN
+        INSERT INTO duly.snapshot AS present (tenant, type, id, version, schema, body)
+        SELECT tenants[s.unit], s.type, s.id, s.version, s.schema, s.body
+          FROM unnest(rare.snapshots) AS s WHERE NOT s.unit = ANY(lost)
+        ON CONFLICT (tenant, type, id) DO UPDATE
+           SET version = excluded.version, schema = excluded.schema, body = excluded.body;
+    END IF;
+    IF rare.steps IS NOT NULL THEN
+        INSERT INTO duly.process_step (tenant, process, id, number, message_id, kind, name, version, body, decision, at_ms)
+        SELECT tenants[s.unit], s.process, s.id, s.number, s.message_id, s.kind, s.name, s.version, s.body, s.decision,
+               now_at
+          FROM unnest(rare.steps) AS s WHERE NOT s.unit = ANY(lost);
+    END IF;
+
+    IF messages IS NOT NULL THEN
+        PERFORM pg_current_xact_id();  -- before an id is drawn: number_commits counts on it
+        SELECT array_agg(CASE WHEN e.count IS NOT NULL AND NOT e.unit = ANY(lost)
+                              THEN nextval('duly.commit_log_id_seq') END)
+          INTO commits FROM unnest(events) WITH ORDINALITY AS e (count, unit);
+        INSERT INTO duly.commit_log (id, tenant, events, at_ms) OVERRIDING SYSTEM VALUE
+        SELECT c.id, tenants[c.unit], events[c.unit], now_at
+          FROM unnest(commits) WITH ORDINALITY AS c (id, unit) WHERE c.id IS NOT NULL;
+        INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, subject, stream, stream_version,
+                                  handler, chain, trace, body)
+        SELECT commits[m.unit], m.ordinal, m.id, tenants[m.unit], m.kind, m.name, m.version, m.subject, m.stream,
+               m.stream_version, m.handler, m.chain, m.trace, m.body
+          FROM unnest(messages) AS m WHERE NOT m.unit = ANY(lost);
+        IF personal IS NOT NULL THEN
+            INSERT INTO duly.personal (message_id, tenant, subject, body)
+            SELECT p.message_id, tenants[p.unit], p.subject, p.body
+              FROM unnest(personal) AS p WHERE NOT p.unit = ANY(lost)
+            ON CONFLICT (message_id) DO NOTHING;
+        END IF;
+        IF promises IS NOT NULL THEN
+            INSERT INTO duly.outbox (subscriber_no, bucket, lane, commit_id, ordinal)
+            SELECT p.subscriber, p.bucket, p.lane, commits[p.unit], p.ordinal
+              FROM unnest(promises) AS p WHERE NOT p.unit = ANY(lost);
+        END IF;
+        IF rare.later IS NOT NULL THEN
+            INSERT INTO duly.later (tenant, id, due_ms, subscriber_no, bucket, lane, commit_id, ordinal)
+            SELECT tenants[l.unit], l.id, coalesce(l.at_ms, now_at + l.after_ms), l.subscriber, l.bucket, l.lane,
+                   commits[l.unit], l.ordinal
+              FROM unnest(rare.later) AS l WHERE NOT l.unit = ANY(lost)
+            ON CONFLICT (tenant, id) DO NOTHING;
+        END IF;
+    END IF;
+
+    IF intents IS NOT NULL THEN
+        PERFORM duly.request_effects(
+            tenants, ARRAY(SELECT i FROM unnest(intents) AS i WHERE NOT i.unit = ANY(lost)), now_at);
+    END IF;
+
+    FOREACH wanted IN ARRAY lost LOOP
+        verdicts[wanted] := coalesce(verdicts[wanted], 'again');
+    END LOOP;
+    SELECT array_agg(coalesce(verdicts[n], commits[n]::text)) INTO verdicts FROM generate_subscripts(tenants, 1) AS n;
+    RETURN verdicts;
 END
 $$;
