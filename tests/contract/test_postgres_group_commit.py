@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from duly.errors import StoreUnavailable
-from duly.ports.change import Change, Conflict, Done, Promise, Repeat, Verdict
+from duly.ports.change import Change, Conflict, Done, Exists, Promise, Repeat, Taken, Verdict
 from duly.stores.postgres import PostgresStore
 from duly.testing.postgres_server import PostgresServer
-from duly.testing.store_exam import TENANT, change, command, document, event
+from duly.testing.store_exam import TENANT, change, command, document, event, unique
 from tests.contract.cutting_proxy import Cut, CuttingProxy
 from tests.contract.waiting import until, until_waiting
 
@@ -117,16 +117,29 @@ async def test_changes_in_one_lane_share_a_commit_and_keep_their_order(store: Po
     assert (len(commits), commits) == (20, sorted(commits))
 
 
-async def test_a_repeat_that_is_under_way_elsewhere_is_waited_for_by_itself(
-    store: PostgresStore, stranger: PostgresStore
+@pytest.mark.parametrize(
+    "odd",
+    [
+        change(inbox=command("same")),
+        change(documents=(document("same"),)),
+        change(documents=(document("other"),), entries_added=(unique("number", "same", "other"),)),
+    ],
+    ids=["command", "id", "value"],
+)
+async def test_what_is_being_inserted_elsewhere_is_waited_for_by_one_change_alone(
+    store: PostgresStore, stranger: PostgresStore, odd: Change
 ) -> None:
+    first = change(
+        inbox=command("same"), documents=(document("same"),), entries_added=(unique("number", "same", "same"),)
+    )
     async with stranger.begin() as holder:
-        assert await holder.write(placed("same")) == Done()
-        repeats = asyncio.gather(*(store.commit(placed(name)) for name in ("a", "same", "b", "c", "d")))
+        assert await holder.write(first) == Done()
+        waits = [asyncio.create_task(store.commit(one)) for one in (placed("a"), odd, placed("b"), placed("c"))]
+        assert await asyncio.gather(waits[0], *waits[2:]) == [Done()] * 3
         await until_waiting(stranger)
+        assert not waits[1].done()
         await holder.commit()
-    verdicts = await repeats
-    assert [type(verdict).__name__ for verdict in verdicts] == ["Done", "Repeat", "Done", "Done", "Done"]
+    assert isinstance(await waits[1], Repeat | Exists | Taken)
 
 
 async def test_batches_of_two_processes_that_want_the_same_never_block_each_other_for_good(

@@ -1032,9 +1032,10 @@ $$;
 -- (docs/adr/0024). The changes share no aggregate, command, unique value or promise, but lanes they may share. Never
 -- within an open transaction: rows of our own are told by their transaction id.
 --
--- Nobody waits for a lock on a document, a lane or an outbox row, since a stranger who holds one must not stall the other
--- changes. The order of locks is that of commit_unit; each array comes in the order of its keys. What may fail comes
--- first. What a loser had inserted by then is removed again; nothing else has been written of it.
+-- A stranger who holds what one change needs must not stall the others: documents and lanes are not waited for, and what
+-- is being inserted elsewhere (a command, an id, a value) hardly: then the call fails, and each change goes by itself.
+-- The order of locks is that of commit_unit; each array comes in the order of its keys. What may fail comes first. What
+-- a loser had inserted by then is removed again; nothing else has been written of it.
 CREATE FUNCTION duly.commit_units(
     tenants         text[],
     commands        duly.inbox_write[],
@@ -1055,6 +1056,7 @@ CREATE FUNCTION duly.commit_units(
     LANGUAGE plpgsql VOLATILE
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off
+    SET lock_timeout = '50ms'
 AS $$
 DECLARE
     now_at      bigint;
