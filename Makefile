@@ -3,7 +3,7 @@
 #   PYTHON=...  the Python (3.11 or newer) to build .venv with; by default the first that works
 #   STORE=...   the store of `make demo`: sqlite (default) or postgresql
 #   ONLY=...    one scenario of `make reliability`, such as R05; then also STORE and SEED
-#   ARGS=...    more arguments for demo, bench, bench-quick, reliability and for pytest in test
+#   ARGS=...    more arguments for demo, bench, bench-quick, bench-peers, reliability and for pytest in test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -69,6 +69,10 @@ bench-quick: $(STAMP) ## Run the benchmarks in their short form
 bench: $(STAMP) ## Run the benchmarks in full
 	@$(PY) -m benchmarks $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(STAMP) ## Run the benchmarks in which other libraries take part, with them
+	@$(PY) -m benchmarks --peers $(ARGS)
+
 .PHONY: reliability
 reliability: $(STAMP) ## Run tier 2: scenarios with full counts and revert tests (ONLY=R05 STORE=sqlite SEED=7)
 	$(PY) -m tests.reliability $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) \
@@ -83,13 +87,17 @@ pictures: $(STAMP) ## Draw the pictures of the docs anew from the running code
 venv: $(STAMP) ## Set up .venv (every target that needs it does so by itself)
 
 .PHONY: pins
-pins: $(STAMP) ## Resolve pyproject.toml and requirements/dev.in anew into requirements/dev.txt
+pins: $(STAMP) ## Resolve what is required, by us and by the peers of the benchmarks, anew into pinned files
 	@rm -rf $(VENV)/pins && $(PY) -m venv $(VENV)/pins
 	@$(subst $(PY),$(VENV)/pins/bin/python,$(PIP)) install uv
 	$(VENV)/pins/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-header --extra all pyproject.toml requirements/dev.in -o $(PINS)
+	for peer in requirements/peers/*.in; do \
+	  $(VENV)/pins/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-header $$peer -o $${peer%.in}.txt || exit 1; \
+	done
 	@rm -rf $(VENV)/pins
-	@! grep -nE '://|^ *--[^h]' $(PINS)
+	@! grep -nE '://|^ *--[^h]' $(PINS) requirements/peers/*.txt
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build output

@@ -14,18 +14,24 @@ from rich.table import Table
 from benchmarks.benchmark import Benchmark
 from benchmarks.catalog import benchmarks
 from benchmarks.chart import svg
+from benchmarks.peers.entries import KEYS
+from benchmarks.peers.environments import Environments
+from benchmarks.peers.peers import Peers
+from benchmarks.peers.table import COLUMNS as PEER_COLUMNS
+from benchmarks.peers.table import is_not_run, peer_rows
 from benchmarks.places.postgres import PostgresPlace
 from benchmarks.places.sqlite import SqlitePlace
 from benchmarks.progress import teller
 from benchmarks.report import CHART_NAME, report
-from benchmarks.results import Failed, Records, merged, read_records, write_records
-from benchmarks.run import run_all
+from benchmarks.results import Failed, Records, Result, merged, read_records, write_records
+from benchmarks.run import no_peers, run_all
 from benchmarks.sizes import Sizes
 from benchmarks.table import COLUMNS, rows
 
 FOLDER = Path(__file__).resolve().parent
 ROUNDS_QUICK = 7
 ROUNDS_FULL = 9
+ROUNDS_PEERS = 5
 WIDTH_WITHOUT_TERMINAL = 160
 
 
@@ -40,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--finished", metavar="N", type=_positive, help="finished effects of a ledger that has grown")
     made.add_argument("--json", metavar="FILE", type=Path, help="write the records of this run to FILE")
     made.add_argument("--folder", metavar="DIR", type=Path, default=FOLDER, help="where results and report are kept")
+    made.add_argument("--peers", action="store_true", help="other libraries too: only the keys in which they take part")
     made.add_argument("--list", action="store_true", help="list the keys and end")
     return made
 
@@ -55,30 +62,40 @@ def main(arguments: Sequence[str]) -> int:
     chosen = [
         benchmark
         for benchmark in known
-        if (not said.only or benchmark.key in said.only) and said.store in (None, benchmark.store)
+        if (not said.only or benchmark.key in said.only)
+        and said.store in (None, benchmark.store)
+        and (not said.peers or benchmark.key in KEYS)
     ]
     keys = [benchmark.key for benchmark in known]
     if unknown := set(said.only) - set(keys):
         print(f"No benchmark is called {', '.join(sorted(unknown))}. There are: {', '.join(keys)}.", file=sys.stderr)
         return 2
     if not chosen:
-        print(f"No benchmark of {', '.join(said.only)} is on {said.store}. Leave out --store.", file=sys.stderr)
+        print(_nothing(said), file=sys.stderr)
         return 2
-    records = _run(chosen, said.rounds or (ROUNDS_QUICK if said.quick else ROUNDS_FULL), sqlite, postgres, said.quick)
+    peers = Peers(Environments(), {place.store: place for place in (sqlite, postgres)}) if said.peers else None
+    rounds = said.rounds or (ROUNDS_PEERS if said.peers else ROUNDS_QUICK if said.quick else ROUNDS_FULL)
+    try:
+        records = _run(chosen, rounds, said.quick, peers)
+    finally:
+        sqlite.close()
+        postgres.close()
     _keep(said.folder, records, keys, said.json)
     _show(records)
     return 1 if any(isinstance(record, Failed) for record in records.values()) else 0
 
 
-def _run(
-    chosen: Sequence[Benchmark], rounds: int, sqlite: SqlitePlace, postgres: PostgresPlace, quick: bool
-) -> Records:
-    try:
-        with teller() as tell:
-            return run_all(chosen, rounds, tell, quick=quick)
-    finally:
-        sqlite.close()
-        postgres.close()
+def _run(chosen: Sequence[Benchmark], rounds: int, quick: bool, peers: Peers | None) -> Records:
+    if peers is not None:
+        peers.prepare(chosen)
+    with teller() as tell:
+        return run_all(chosen, rounds, tell, quick=quick, peers_of=no_peers if peers is None else peers.of)
+
+
+def _nothing(said: argparse.Namespace) -> str:
+    if said.peers and not any(key in KEYS for key in said.only):
+        return f"No peer takes part in {', '.join(said.only)}. Peers are in: {', '.join(KEYS)}."
+    return f"No benchmark of {', '.join(said.only)} is on {said.store}. Leave out --store."
 
 
 def _keep(folder: Path, records: Records, keys: list[str], json: Path | None) -> None:
@@ -114,6 +131,15 @@ def _show(records: Records) -> None:
             table.add_row(*row)
     if table.row_count:
         console.print(table)
+    peers = Table(*PEER_COLUMNS, title="Peers")
+    for key, record in records.items():
+        for row in peer_rows(key, record.peers if isinstance(record, Result) else ()):
+            if is_not_run(row):
+                troubles.append(f"{row[0]}: {row[1]}: {row[2]}")
+            else:
+                peers.add_row(*row)
+    if peers.row_count:
+        console.print(peers)
     for trouble in troubles:
         console.print(trouble, highlight=False, markup=False)
 

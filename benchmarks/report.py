@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from benchmarks.peers.table import ABOUT, peer_notes, peer_rows
+from benchmarks.peers.table import COLUMNS as PEER_COLUMNS
 from benchmarks.results import Failed, NotRunHere, Records, Result
 from benchmarks.table import COLUMNS, rows
 
@@ -23,7 +27,8 @@ After each measurement the rows that it left are counted. A benchmark in which o
 *same rows* is a second floor that writes every row that duly writes, into duly's own tables, and must match exactly.
 CPU is that of the client process, all its threads, per operation; a PostgreSQL server's is not in it.
 
-    python -m benchmarks [--quick] [--only KEY] [--rounds N] [--store sqlite|postgres] [--finished N] [--json FILE]
+    python -m benchmarks [--quick] [--only KEY] [--rounds N] [--store sqlite|postgres] [--finished N]
+                         [--peers] [--json FILE]
 
 Each key keeps the record of its latest run, short (`--quick`) or full.
 """
@@ -37,18 +42,33 @@ def report(records: Records) -> str:
         f"![How far each target is reached]({CHART_NAME})\n",
         _table(records),
         *_troubles(records),
+        *_peers(records),
     ]
     parts += ["## What is measured\n", *_subjects(records)]
     return "\n".join(parts)
 
 
 def _table(records: Records) -> str:
-    lines = [_line(COLUMNS), _line(("---",) * len(COLUMNS))]
+    found = []
     for row in rows(records):
         if row[1].startswith(("not run", "failed")):
             row = (row[0], row[1].partition(":")[0], *row[2:])
-        lines.append(_line(row))
-    return "\n".join([*lines, ""])
+        found.append(row)
+    return _lines(COLUMNS, found)
+
+
+def _peers(records: Records) -> list[str]:
+    """The section on peers; nothing where none was ever asked for."""
+    with_peers = {key: record.peers for key, record in records.items() if isinstance(record, Result) and record.peers}
+    if not with_peers:
+        return []
+    found = [row for key, peers in with_peers.items() for row in peer_rows(key, peers)]
+    notes = [note for key, peers in with_peers.items() for note in peer_notes(key, peers)]
+    return ["## Peers\n", ABOUT, _lines(PEER_COLUMNS, found), *notes, ""]
+
+
+def _lines(columns: tuple[str, ...], found: Sequence[tuple[str, ...]]) -> str:
+    return "\n".join([_line(columns), _line(("---",) * len(columns)), *map(_line, found), ""])
 
 
 def _line(cells: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from benchmarks.machine import Syncs
+from benchmarks.peers.records import PeerRecord
 from benchmarks.series import Compared, Spread
 
 
@@ -41,6 +42,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="
     machine: str
     load: float
     syncs: Syncs
+    peers: tuple[PeerRecord, ...] = ()
+    """Other libraries at the same work; those of an earlier run where the latest was without."""
 
 
 class NotRunHere(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="not run"):
@@ -75,9 +78,18 @@ def write_records(path: Path, records: Records) -> None:
 
 
 def merged(before: Records, now: Records, order: list[str]) -> Records:
-    """What was there, with this run's keys in place of theirs; keys that no benchmark has any more go."""
-    both = {**before, **now}
+    """What was there, with this run's keys in place of theirs; keys that no benchmark has any more go.
+
+    A run without peers keeps those that were measured before, which say when that was.
+    """
+    both = {**before, **{key: _with_peers_of(before.get(key), record) for key, record in now.items()}}
     return {key: both[key] for key in order if key in both}
+
+
+def _with_peers_of(before: Record | None, now: Record) -> Record:
+    if isinstance(before, Result) and isinstance(now, Result) and not now.peers:
+        return msgspec.structs.replace(now, peers=before.peers)
+    return now
 
 
 def _rounded(records: Records) -> object:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from benchmarks.benchmark import Benchmark
+from benchmarks.benchmark import FLOOR, Benchmark
 from benchmarks.measured import Measured
+from benchmarks.peers.peer import Peer
 from benchmarks.series import Round, check_work
 
 WARM_UP_SHARE = 0.1
@@ -18,39 +19,49 @@ Told = Callable[[int, str, Measured], None]
 """Hears the number of the round (0 is the warm-up), the side, and what it measured."""
 
 
-def run_rounds(benchmark: Benchmark, rounds: int, told: Told) -> list[Round]:
-    """Floor, ours, floor, ours, … after a short warm-up that does not count.
+def run_rounds(benchmark: Benchmark, rounds: int, told: Told, peers: Sequence[Peer] = ()) -> list[Round]:
+    """Floor, ours, floor, ours, … after a short warm-up that does not count; peers, where there are, follow ours.
 
-    Raises `NotRun` when it cannot run here and `WroteLess` when ours did less than a floor.
+    Raises `NotRun` when it cannot run here and `WroteLess` when ours did less than a floor. A peer in trouble keeps it
+    to itself and is missing from rounds.
     """
     operations = _warm_up_operations(benchmark.operations)
     if not benchmark.is_filled_once:
         warm_up = dataclasses.replace(benchmark, operations=operations)
-        with _opened(warm_up):
-            _one_round(warm_up, 0, told)
-    with _opened(benchmark):
+        with _opened(warm_up, peers):
+            _one_round(warm_up, 0, told, peers)
+    with _opened(benchmark, peers):
         if benchmark.is_filled_once:
             warm_up = copy.copy(benchmark)
             warm_up.operations = operations
-            _one_round(warm_up, 0, told)
-        return [_one_round(benchmark, number, told) for number in range(1, rounds + 1)]
+            _one_round(warm_up, 0, told, peers)
+        return [_one_round(benchmark, number, told, peers) for number in range(1, rounds + 1)]
 
 
 @contextmanager
-def _opened(benchmark: Benchmark) -> Iterator[None]:
+def _opened(benchmark: Benchmark, peers: Sequence[Peer]) -> Iterator[None]:
     try:
         benchmark.open()
+        for peer in peers:
+            peer.open(benchmark.operations)
         yield
     finally:
+        for peer in peers:
+            peer.close()
         benchmark.close()
 
 
-def _one_round(benchmark: Benchmark, number: int, told: Told) -> Round:
+def _one_round(benchmark: Benchmark, number: int, told: Told, peers: Sequence[Peer]) -> Round:
     measured: dict[str, Measured] = {}
     for name, side in benchmark.sides().items():
         measured[name] = side()
         told(number, name, measured[name])
     check_work(benchmark.key, measured)
+    for peer in peers:
+        turn = peer.take_turn(measured[FLOOR])
+        if turn is not None:
+            measured[peer.entry.name] = turn
+            told(number, peer.entry.name, turn)
     return measured
 
 

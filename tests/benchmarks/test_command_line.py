@@ -82,3 +82,10 @@ def test_a_database_that_cannot_be_had_is_not_run_and_says_why(
 def test_fewer_than_one_round_is_refused(rounds: str) -> None:
     with pytest.raises(SystemExit):
         main([f"--rounds={rounds}"])
+
+
+def test_a_key_without_peers_is_refused_with_the_keys_that_have_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--peers", "--only", "cold_start"]) == 2
+    said = capsys.readouterr().err
+    assert "No peer takes part in cold_start" in said
+    assert "commands_pg_c1" in said

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from benchmarks.chart import svg
+from benchmarks.peers.records import PeerFigure, PeerMeasured, PeerNotRun
 from benchmarks.progress import Lines
 from benchmarks.report import report
 from benchmarks.results import Failed, NotRunHere, Records, Result, merged, read_records, write_records
 from benchmarks.run import run_all
+from benchmarks.series import Spread
 from tests.benchmarks.fakes import Fake
 
 
@@ -91,3 +93,87 @@ def test_the_chart_has_a_bar_for_each_comparison(records: Records) -> None:
     assert "fake" in labels
     assert "fake, same rows" in labels
     assert len(list(chart.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + 2
+
+
+def figure(ratio: float, name: str = "") -> PeerFigure:
+    spread = Spread(min=ratio, max=ratio, q1=ratio, q3=ratio, iqr=0.0)
+    return PeerFigure(
+        name=name, unit="things/s", figure=ratio * 100, ratio=ratio, spread=spread, score=ratio / 0.4, ours=0.5 / ratio
+    )
+
+
+def measured_peer(name: str, ratio: float, *more: PeerFigure) -> PeerMeasured:
+    return PeerMeasured(
+        name=name,
+        version="1.2",
+        figures=(figure(ratio), *more),
+        differs="Less: no order.",
+        operations=40,
+        rounds=5,
+        cpu_us=12.0,
+        rows={"rows": 40},
+        measured_at="2026-01-02T03:04:05+00:00",
+    )
+
+
+@pytest.fixture
+def with_peers(records: Records) -> Records:
+    fake = records["fake"]
+    assert isinstance(fake, Result)
+    absent = PeerNotRun(name="lost", version="0.9", reason="it cannot be installed: no network")
+    peers = (measured_peer("slow", 0.1), measured_peer("fast", 0.2, figure(0.3, "p99")), absent)
+    return {**records, "fake": msgspec.structs.replace(fake, peers=peers)}
+
+
+def test_results_json_has_the_peers_of_a_key(with_peers: Records, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_records(path, with_peers)
+
+    slow, fast, absent = json.loads(path.read_text())["fake"]["peers"]
+
+    assert (slow["name"], slow["version"], slow["state"]) == ("slow", "1.2", "measured")
+    assert (slow["figures"][0]["ratio"], slow["figures"][0]["ours"], slow["differs"]) == (0.1, 5, "Less: no order.")
+    assert [one["name"] for one in fast["figures"]] == ["", "p99"]
+    assert absent == {
+        "state": "not run",
+        "name": "lost",
+        "version": "0.9",
+        "reason": "it cannot be installed: no network",
+    }
+    again, written = read_records(path)["fake"], with_peers["fake"]
+    assert isinstance(again, Result)
+    assert isinstance(written, Result)
+    assert again.peers == written.peers
+
+
+def test_the_report_has_a_table_of_peers_with_those_that_were_not_run(with_peers: Records) -> None:
+    text = report(with_peers)
+
+    assert "## Peers" in text
+    assert "| fake | slow 1.2 | 10 | things/s | 0.1 | 0.1–0.1 | 0 | 5 | 12 |" in text
+    assert "| fake, p99 | fast 1.2 | 30 | things/s | 0.3 |" in text
+    assert "| fake | lost 0.9 | not run: it cannot be installed: no network |" in text
+    assert "- `fake`, slow 1.2: Less: no order. 40 operations a round, 5 rounds" in text
+
+
+def test_a_report_without_peers_has_no_such_section(records: Records) -> None:
+    assert "## Peers" not in report(records)
+
+
+def test_the_chart_shows_the_best_peer_below_ours(with_peers: Records) -> None:
+    chart = ElementTree.fromstring(svg(with_peers))
+
+    texts = [text.text or "" for text in chart.iter("{http://www.w3.org/2000/svg}text")]
+    assert "0.5 (≥ 0.4); fast 0.2" in texts
+    assert not any("slow" in text for text in texts)
+    assert len(list(chart.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + 2 + 1
+
+
+def test_a_run_without_peers_keeps_those_that_were_measured_before(records: Records, with_peers: Records) -> None:
+    before, now = with_peers["fake"], records["fake"]
+    assert isinstance(before, Result)
+    assert isinstance(now, Result)
+
+    kept = merged(with_peers, {"fake": msgspec.structs.replace(now, ours=77.0)}, ["fake"])["fake"]
+
+    assert kept == msgspec.structs.replace(now, ours=77.0, peers=before.peers)

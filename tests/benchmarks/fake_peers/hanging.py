@@ -1,0 +1,5 @@
+"""A peer's program that never ends."""
+
+import threading
+
+threading.Event().wait()

@@ -1,0 +1,3 @@
+"""A peer's program whose answer is none."""
+
+print("some words")
