@@ -148,9 +148,18 @@ def _latency() -> list[Entry]:
         ),
         Entry(
             peer="procrastinate",
+            variant="default",
             program=f"{PROGRAMS}.procrastinate_latency",
-            differs=f"{PICKED_UP} One job at a time: more at a time was slower.",
+            differs=f"{PICKED_UP} One job at a time: where that is too slow for the rate, jobs queue up.",
             operations_max=400,
+        ),
+        Entry(
+            peer="procrastinate",
+            variant="tuned",
+            program=f"{PROGRAMS}.procrastinate_latency",
+            differs=f"{PICKED_UP} 10 jobs at a time, a pool of 11 connections, finished jobs are deleted.",
+            operations_max=400,
+            is_tuned=True,
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Peers take turns with ours; whatever stops one is told and stops nobody else. Their programs are fakes, no network."""
+"""Peers take turns with ours; whatever stops one is told and stops nobody else. Their programs here are fakes."""
 
 from __future__ import annotations
 

@@ -96,9 +96,14 @@ def test_the_chart_has_a_bar_for_each_comparison(records: Records) -> None:
 
 
 def figure(ratio: float, name: str = "") -> PeerFigure:
-    spread = Spread(min=ratio, max=ratio, q1=ratio, q3=ratio, iqr=0.0)
     return PeerFigure(
-        name=name, unit="things/s", figure=ratio * 100, ratio=ratio, spread=spread, score=ratio / 0.4, ours=0.5 / ratio
+        name=name,
+        unit="things/s",
+        figure=round(100 * ratio),
+        ratio=ratio,
+        spread=Spread(min=ratio, max=ratio, q1=ratio, q3=ratio, iqr=0.0),
+        score=ratio / 0.4,
+        ours=0.5 / ratio,
     )
 
 
@@ -121,7 +126,7 @@ def with_peers(records: Records) -> Records:
     fake = records["fake"]
     assert isinstance(fake, Result)
     absent = PeerNotRun(name="lost", version="0.9", reason="it cannot be installed: no network")
-    peers = (measured_peer("slow", 0.1), measured_peer("fast", 0.2, figure(0.3, "p99")), absent)
+    peers = (measured_peer("slow", 0.1), measured_peer("fast", 0.2, figure(0.25, "p99")), absent)
     return {**records, "fake": msgspec.structs.replace(fake, peers=peers)}
 
 
@@ -151,7 +156,7 @@ def test_the_report_has_a_table_of_peers_with_those_that_were_not_run(with_peers
 
     assert "## Peers" in text
     assert "| fake | slow 1.2 | 10 | things/s | 0.1 | 0.1–0.1 | 0 | 5 | 12 |" in text
-    assert "| fake, p99 | fast 1.2 | 30 | things/s | 0.3 |" in text
+    assert "| fake, p99 | fast 1.2 | 25 | things/s | 0.25 |" in text
     assert "| fake | lost 0.9 | not run: it cannot be installed: no network |" in text
     assert "- `fake`, slow 1.2: Less: no order. 40 operations a round, 5 rounds" in text
 
