@@ -25,8 +25,8 @@ def peer_rows(key: str, records: Iterable[PeerRecord]) -> Iterator[tuple[str, ..
     """A row for each figure of each peer, in `COLUMNS`."""
     for record in records:
         match record:
-            case PeerNotRun(name=name, version=version, reason=reason):
-                yield key, f"{name} {version}", f"{NOT_RUN}{reason}", *[""] * (len(COLUMNS) - 3)
+            case PeerNotRun(reason=reason):
+                yield key, _label(record), f"{NOT_RUN}{reason}", *[""] * (len(COLUMNS) - 3)
             case PeerMeasured():
                 yield from _figures(key, record)
 
@@ -48,16 +48,22 @@ def peer_notes(key: str, records: Sequence[PeerRecord]) -> Iterator[str]:
         if isinstance(record, PeerMeasured):
             rows = ", ".join(f"{count:,} {kind}" for kind, count in record.rows.items())
             yield (
-                f"- `{key}`, {record.name} {record.version}: {record.differs} {record.operations:,} operations a "
+                f"- `{key}`, {_label(record)}: {record.differs} {record.operations:,} operations a "
                 f"round, {record.rounds} rounds, {record.measured_at}; in the last round {rows}."
             )
+
+
+def _label(record: PeerRecord) -> str:
+    """``procrastinate 3.10.0, tuned``."""
+    library, comma, variant = record.name.partition(", ")
+    return f"{library} {record.version}{comma}{variant}"
 
 
 def _figures(key: str, record: PeerMeasured) -> Iterator[tuple[str, ...]]:
     for place, seen in enumerate(record.figures):
         yield (
             f"{key}, {seen.name}" if seen.name and place else key,
-            f"{record.name} {record.version}",
+            _label(record),
             number(seen.figure),
             seen.unit,
             number(seen.ratio),

@@ -126,7 +126,7 @@ def with_peers(records: Records) -> Records:
     fake = records["fake"]
     assert isinstance(fake, Result)
     absent = PeerNotRun(name="lost", version="0.9", reason="it cannot be installed: no network")
-    peers = (measured_peer("slow", 0.1), measured_peer("fast", 0.2, figure(0.25, "p99")), absent)
+    peers = (measured_peer("slow, tuned", 0.1), measured_peer("fast", 0.2, figure(0.25, "p99")), absent)
     return {**records, "fake": msgspec.structs.replace(fake, peers=peers)}
 
 
@@ -136,7 +136,7 @@ def test_results_json_has_the_peers_of_a_key(with_peers: Records, tmp_path: Path
 
     slow, fast, absent = json.loads(path.read_text())["fake"]["peers"]
 
-    assert (slow["name"], slow["version"], slow["state"]) == ("slow", "1.2", "measured")
+    assert (slow["name"], slow["version"], slow["state"]) == ("slow, tuned", "1.2", "measured")
     assert (slow["figures"][0]["ratio"], slow["figures"][0]["ours"], slow["differs"]) == (0.1, 5, "Less: no order.")
     assert [one["name"] for one in fast["figures"]] == ["", "p99"]
     assert absent == {
@@ -155,10 +155,10 @@ def test_the_report_has_a_table_of_peers_with_those_that_were_not_run(with_peers
     text = report(with_peers)
 
     assert "## Peers" in text
-    assert "| fake | slow 1.2 | 10 | things/s | 0.1 | 0.1–0.1 | 0 | 5 | 12 |" in text
+    assert "| fake | slow 1.2, tuned | 10 | things/s | 0.1 | 0.1–0.1 | 0 | 5 | 12 |" in text
     assert "| fake, p99 | fast 1.2 | 25 | things/s | 0.25 |" in text
     assert "| fake | lost 0.9 | not run: it cannot be installed: no network |" in text
-    assert "- `fake`, slow 1.2: Less: no order. 40 operations a round, 5 rounds" in text
+    assert "- `fake`, slow 1.2, tuned: Less: no order. 40 operations a round, 5 rounds" in text
 
 
 def test_a_report_without_peers_has_no_such_section(records: Records) -> None:
