@@ -1,6 +1,6 @@
 """What a peer's program is asked and what it answers: one JSON argument, one line of JSON at the end of its output.
 
-This file and what it imports are all that a program may use of the project besides values: the standard library only.
+A program may use of the project what takes the standard library alone: this file, `measured`, `loop` and values.
 """
 
 from __future__ import annotations
