@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from duly.delivery import sequencer as delivery_sequencer
 from duly.delivery.old_transactions import OldTransactionWatch
 from duly.delivery.sequencer import NUMBERED_PER_STEP_MAX, Sequencer
 from duly.errors import StoreUnavailable
@@ -99,7 +100,8 @@ async def test_a_commit_wakes_it_from_its_rest() -> None:
     await stop(sequencer, task)
 
 
-async def test_after_a_step_it_lets_commits_gather_however_often_it_is_woken() -> None:
+async def test_after_a_step_it_lets_commits_gather_however_often_it_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_sequencer, "GATHER_SECONDS", 3600)
     log = Log(1)
     sequencer, task, _ = running(log)
     await until(lambda: log.waiting == 0)
@@ -108,6 +110,17 @@ async def test_after_a_step_it_lets_commits_gather_however_often_it_is_woken() -
         sequencer.wake()
         await asyncio.sleep(0)
     assert (log.steps, log.waiting) == (1, 5)
+    await stop(sequencer, task)
+
+
+async def test_the_rest_after_a_step_is_short_however_long_it_would_wait_without_a_wake_up() -> None:
+    log = Log(1)
+    sequencer, task, _ = running(log)
+    for _ in range(3):
+        await until(lambda: log.waiting == 0)
+        log.waiting = 1
+        sequencer.wake()
+    await until(lambda: log.waiting == 0)
     await stop(sequencer, task)
 
 

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from duly import failpoints
 from duly.delivery import rebuild
 from duly.delivery.old_transactions import OldTransactionWatch
+from duly.delivery.relay import Relay
 from duly.effects import breakers, calling, sender, senders
 from duly.gateways import webhook_verifying
 from duly.gateways.http_messages import HttpResponse
@@ -245,6 +246,18 @@ def old_transactions_are_not_named(stack: ExitStack) -> None:
     stack.enter_context(patch.object(OldTransactionWatch, "look", look))
 
 
+# R19.
+
+
+def workers_wait_to_be_woken(stack: ExitStack) -> None:
+    """A relay looks at the outbox when it is woken, and not otherwise."""
+
+    async def wait(self: Relay) -> None:
+        await self._woken.wait()
+
+    stack.enter_context(patch.object(Relay, "_pause", wait))
+
+
 # R27.
 
 
@@ -431,6 +444,7 @@ BUGS: Final[Mapping[str, Bug]] = {
         sequencers_are_one_statement,
         sequencers_wait_for_older_transactions,
         old_transactions_are_not_named,
+        workers_wait_to_be_woken,
         breakers_never_open,
         intents_are_written_outside_of_the_transaction,
         blocks_take_back_the_database_only,

@@ -9,6 +9,7 @@ from tests.reliability.r02_failpoints import R02
 from tests.reliability.r05_stopped_worker import R05
 from tests.reliability.r09_commit_order import R09
 from tests.reliability.r10_open_transactions import R10
+from tests.reliability.r19_lost_wake_ups import R19
 from tests.reliability.r20_clocks import R20
 from tests.reliability.r27_outage import R27
 from tests.reliability.r29_rollbacks import R29
@@ -17,7 +18,7 @@ from tests.reliability.r31_lost_answers import R31
 from tests.reliability.scenario import Scenario
 from tests.reliability.wired import WIRED
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (R02, R05, R09, R10, R20, R27, R29, *R30, R31, *WIRED)
+SCENARIOS: Final[tuple[Scenario, ...]] = (R02, R05, R09, R10, R19, R20, R27, R29, *R30, R31, *WIRED)
 
 _LATER: Final = "its scenario is not built yet"
 NOT_RUN: Final[Mapping[str, str]] = {
@@ -35,7 +36,6 @@ NOT_RUN: Final[Mapping[str, str]] = {
     "R16": f"{_LATER}; needs a network namespace, and with it root",
     "R17": f"{_LATER}; needs PgBouncer",
     "R18": f"{_LATER}; smallest form: tests/contract/test_postgres_concurrency.py",
-    "R19": _LATER,
     "R21": _LATER,
     "R22": "there is one version of the schema",
     "R23": _LATER,

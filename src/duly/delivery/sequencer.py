@@ -14,13 +14,15 @@ from duly.telemetry import log
 
 NUMBERED_PER_STEP_MAX: Final = 250
 """Commits. They are read as one, so that more would cost whoever reads a few events of them."""
+GATHER_SECONDS: Final = 0.02
+"""The rest behind a step, for commits to gather; no longer than the interval."""
 
 
 class Sequencer:
     """One per worker; several do no harm to each other, and whichever comes first numbers everything there is.
 
-    It numbers at once when it is woken after a rest, and then at most once per *interval*: so that, when there is much
-    to do, many commits share one step. Without a wake-up it looks once per *interval*, for commits of other processes.
+    It numbers at once when it is woken after a rest, and then at most once per `GATHER_SECONDS`: so that, when there is
+    much to do, many commits share one step. Without a wake-up it looks once per *interval*.
     """
 
     def __init__(self, store: LogStore, *, interval: timedelta, on_numbered: Callable[[], None]) -> None:
@@ -31,7 +33,7 @@ class Sequencer:
         self._stopping = asyncio.Event()
 
     def wake(self) -> None:
-        """Something was committed in this process."""
+        """Something was committed, in this process or another."""
         self._woken.set()
 
     def stop(self) -> None:
@@ -46,7 +48,10 @@ class Sequencer:
             numbered = await self._number()
             if numbered == NUMBERED_PER_STEP_MAX:
                 continue
-            await self._rest(self._stopping if numbered else self._woken)
+            if numbered:
+                await self._rest(self._stopping, min(GATHER_SECONDS, self._interval))
+            else:
+                await self._rest(self._woken, self._interval)
 
     async def _number(self) -> int:
         try:
@@ -54,15 +59,15 @@ class Sequencer:
         except StoreError as error:
             log(logging.ERROR, "the events of the log cannot be numbered; projections wait", error=str(error))
             # The rest of a whole interval, however often it is woken.
-            await self._rest(self._stopping)
+            await self._rest(self._stopping, self._interval)
             return 0
         if numbered:
             self._on_numbered()
         return numbered
 
-    async def _rest(self, unless: asyncio.Event) -> None:
+    async def _rest(self, unless: asyncio.Event, seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._interval):
+            async with asyncio.timeout(seconds):
                 await unless.wait()
         except TimeoutError:
             pass

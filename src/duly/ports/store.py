@@ -22,6 +22,7 @@ from duly.ports.rebuild import RebuildingTransaction
 from duly.ports.replay import ReplayStore
 from duly.ports.user_sql import SqlRow as SqlRow
 from duly.ports.user_sql import SqlValue as SqlValue
+from duly.ports.wake_ups import WakingStore
 
 
 class StoredDocument(msgspec.Struct, frozen=True):
@@ -269,6 +270,7 @@ class Store(
     ProjectionStore,
     ReplayStore,
     Schema,
+    WakingStore,
     Protocol,
 ):
     """One database."""

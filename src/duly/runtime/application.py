@@ -26,6 +26,7 @@ from duly.ports.ledger import OpenBreaker
 from duly.ports.operations import Verb
 from duly.ports.store import Parked, Store, Subscription
 from duly.ports.templates import TemplateKeeper
+from duly.ports.wake_ups import News
 from duly.runtime.log_access import Bell, LogAccess
 from duly.runtime.observing import Observing
 from duly.runtime.projections import kept_up, prepare_projections
@@ -35,7 +36,7 @@ from duly.runtime.recipients import checks_at_the_door, missing_validators, reci
 from duly.runtime.settings import Settings, settings_mistakes
 from duly.runtime.store_url import store_from_url
 from duly.runtime.upkeep import Upkeep
-from duly.runtime.worker import Worker
+from duly.runtime.worker import NEWS_WITHOUT_WORKER, Worker
 from duly.states.log_retention import LogRetention, log_retention_mistakes
 from duly.states.retention import Retention, retention_mistakes
 from duly.transaction.command_bus import CommandBus, QueryBus
@@ -388,6 +389,14 @@ class Duly(LogAccess, Upkeep):
     def _committed(self, promised: bool, intended: bool) -> None:
         if self._worker is not None:
             self._worker.committed(promised, intended)
+        elif self.settings.wake_ups:
+            self._store.tell(NEWS_WITHOUT_WORKER[promised, intended])
+
+    def _numbered(self) -> None:
+        if self._worker is not None:
+            self._worker.numbered()
+        elif self.settings.wake_ups:
+            self._store.tell(News.POSITIONS)
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -69,7 +69,7 @@ class LogAccess:
         self._check_open()
         mark = mark_of(token)
         names = self._waited_for(projections)
-        wait = _Wait(self._store, self._bell, time_max)
+        wait = _Wait(self._store, self._bell, time_max, on_numbered=self._numbered)
         match mark:
             case Reached(position=position):
                 await wait.for_projections(names, position)
@@ -112,6 +112,9 @@ class LogAccess:
             )
         return sorted(name for name in set(named or known) if not known[name].projection.in_transaction)
 
+    def _numbered(self) -> None:
+        raise NotImplementedError
+
     def _check_open(self) -> None:
         raise NotImplementedError
 
@@ -122,8 +125,9 @@ class LogAccess:
 class _Wait:
     """One call's waiting, until its time is over."""
 
-    def __init__(self, store: Store, bell: Bell, time_max: timedelta) -> None:
+    def __init__(self, store: Store, bell: Bell, time_max: timedelta, *, on_numbered: Callable[[], None]) -> None:
         self._store = store
+        self._on_numbered = on_numbered
         self._bell = bell
         self._time_max = time_max
         self._deadline = asyncio.get_running_loop().time() + time_max.total_seconds()
@@ -132,7 +136,9 @@ class _Wait:
     async def for_position(self, commit: int) -> int:
         """The position of a commit's last event. If it has none yet, nobody else is waited for."""
         while (position := await self._store.position_of(commit)) is None:
-            if not await self._store.number_commits(COMMITS_PER_STEP_MAX):
+            if await self._store.number_commits(COMMITS_PER_STEP_MAX):
+                self._on_numbered()  # no sequencer finds them any more
+            else:
                 await self._again(f"commit {commit} has no position yet")
         return position
 

@@ -21,6 +21,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a worker that fell silent keeps its buckets."""
     poll_interval: timedelta = timedelta(milliseconds=100)
     """How often the outbox and the ledger are looked at without a wake-up."""
+    wake_ups: bool = True
+    """Whether processes wake one another's workers after a commit. Without, these find out by looking, at intervals:
+    wake-ups may be lost, and nothing but the latency depends on them. On PostgreSQL each process has a connection for
+    telling and each worker one for listening, beside `connections_max`."""
     sequencer_interval: timedelta = timedelta(milliseconds=20)
     """How often events get their positions at most, and how often commits of other processes are looked for. PostgreSQL
     only. A projection comes to know of an event that much later; an idle worker spends some 1 % of a core on it."""
@@ -63,7 +67,7 @@ def settings_mistakes(settings: Settings, effect_retries: dict[str, RetrySchedul
         value = getattr(settings, field)
         if isinstance(value, timedelta) and value <= timedelta(0):
             mistakes.append(f"Settings.{field} is {value}; it must be longer than zero.")
-        if isinstance(value, int) and value < 1:
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
             mistakes.append(f"Settings.{field} is {value}; it must be 1 or more.")
     for name, retry in {"Settings.retry": settings.retry, **effect_retries}.items():
         if retry.longest >= settings.inbox_keep:

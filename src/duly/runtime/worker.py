@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
+from typing import Final
 from uuid import uuid4
 
 from duly.delivery.delivery import Delivery
@@ -22,11 +23,20 @@ from duly.effects.senders import Senders
 from duly.effects.settings import SenderSettings
 from duly.ports.gateway import Gateway
 from duly.ports.store import Store
+from duly.ports.wake_ups import News
 from duly.runtime.projections import kept_up
 from duly.runtime.settings import Settings
 from duly.telemetry import log
 from duly.work.contention import Contention
 from duly.work.routes import Routes
+
+NEWS_WITHOUT_WORKER: Final = {
+    (False, False): News.COMMITS,
+    (False, True): News.COMMITS | News.EFFECTS,
+    (True, False): News.COMMITS | News.DELIVERIES,
+    (True, True): News.COMMITS | News.DELIVERIES | News.EFFECTS,
+}
+"""What a commit leaves for others when its process has no worker: by whether it has promised, and requested effects."""
 
 
 class Worker:
@@ -44,6 +54,7 @@ class Worker:
         housekeeping: Housekeeping,
         on_projected: Callable[[], None] = lambda: None,
     ) -> None:
+        self._store = store
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._settings = settings
         delivery = Delivery(
@@ -77,12 +88,12 @@ class Worker:
                 retry_after_max=settings.retry_after_max,
             ),
             owner=self.owner,
-            on_promise=self._relay.wake,
+            on_promise=self._promised,
             attachments=routes.attachments,
         )
         self._retention = retention
         self._housekeeping = housekeeping
-        self._promoter = Promoter(store, poll_interval=settings.poll_interval, on_promise=self._relay.wake)
+        self._promoter = Promoter(store, poll_interval=settings.poll_interval, on_promise=self._promised)
         self._numbers_at_commit = store.numbers_at_commit
         self._projections = ProjectionRunner(
             kept_up(routes.projections),
@@ -100,20 +111,47 @@ class Worker:
             unknown_type_wait=settings.unknown_type_wait,
             on_projected=on_projected,
         )
-        self._sequencer = Sequencer(store, interval=settings.sequencer_interval, on_numbered=self._projections.wake)
+        self._sequencer = Sequencer(store, interval=settings.sequencer_interval, on_numbered=self.numbered)
         self._old_transactions = OldTransactionWatch(store, after=settings.old_transaction_after)
         self._tasks: list[asyncio.Task[None]] = []
+        self._listening: asyncio.Task[None] | None = None
 
     def committed(self, promised: bool, intended: bool) -> None:
         """A commit in this process has promised deliveries, or requested effects."""
         if promised:
-            self._relay.wake()
+            self._promised()
         if intended:
             self._senders.wake()
+            self._tell(News.EFFECTS)
         if self._numbers_at_commit:
             self._projections.wake()
         else:
             self._sequencer.wake()
+
+    def numbered(self) -> None:
+        """Somebody in this process has given events their positions."""
+        self._projections.wake()
+        self._tell(News.POSITIONS)
+
+    def heard(self, news: News) -> None:
+        """Another process has committed."""
+        if News.DELIVERIES in news:
+            self._relay.wake()
+        if News.EFFECTS in news:
+            self._senders.wake()
+        if News.COMMITS in news and not self._numbers_at_commit:
+            self._sequencer.wake()
+        if News.POSITIONS in news:
+            self._projections.wake()
+
+    def _promised(self) -> None:
+        self._relay.wake()
+        # Its lane may be another process's.
+        self._tell(News.DELIVERIES)
+
+    def _tell(self, news: News) -> None:
+        if self._settings.wake_ups:
+            self._store.tell(news)
 
     def start(self) -> None:
         """Begin, in the running event loop."""
@@ -127,6 +165,9 @@ class Worker:
             asyncio.create_task(self._retention.run(), name="duly-retention"),
             asyncio.create_task(self._housekeeping.run(), name="duly-housekeeping"),
         ]
+        if self._settings.wake_ups:
+            self._listening = asyncio.create_task(self._store.listen(self.heard), name="duly-wake-ups")
+            self._tasks.append(self._listening)
         for task in self._tasks:
             task.add_done_callback(_tell_if_failed)
 
@@ -140,6 +181,8 @@ class Worker:
         self._senders.stop()
         self._retention.stop()
         self._housekeeping.stop()
+        if self._listening is not None:
+            self._listening.cancel()
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=self._settings.drain_time_max.total_seconds())

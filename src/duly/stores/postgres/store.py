@@ -11,12 +11,15 @@ from duly.ports.change import Change, Verdict
 from duly.ports.log import OldTransaction
 from duly.ports.projections import Advance, ReadModelWrite, StatementRun
 from duly.ports.store import OpenTransaction, SqlRow, SqlValue
+from duly.ports.wake_ups import Hear, News
 from duly.stores.postgres import user_sql
 from duly.stores.postgres.address import Connection
 from duly.stores.postgres.engine import PostgresEngine, in_transaction
 from duly.stores.postgres.failures import DriverError, StatementOutdated, store_error
+from duly.stores.postgres.listening import Listener
 from duly.stores.postgres.migration import migrate, tables_run, version_of
 from duly.stores.postgres.positions import old_transactions_script, position_of_script
+from duly.stores.postgres.telling import Teller
 from duly.stores.postgres.transaction import open_transaction
 from duly.stores.schema_version import check_tables, check_version
 from duly.stores.sql_store import SqlStore
@@ -27,12 +30,14 @@ CONNECTIONS_MAX: Final = 10
 class PostgresStore(SqlStore):
     """One PostgreSQL database, by its URL: ``postgresql://user:password@host:5432/database``.
 
-    Raises `StoreUrlInvalid`. At most *connections_max* connections are open at a time.
+    Raises `StoreUrlInvalid`. At most *connections_max* connections are open at a time, and beside them one for telling
+    other processes of commits, and one for hearing of theirs.
     """
 
     def __init__(self, url: str, *, connections_max: int = CONNECTIONS_MAX) -> None:
         self._postgres = PostgresEngine(url, connections_max)
         self._engine = self._postgres
+        self._teller = Teller(self._postgres.pool.connect_apart)
 
     @property
     def url(self) -> str:
@@ -42,10 +47,12 @@ class PostgresStore(SqlStore):
     async def open(self) -> None:
         """Connect. Raises `StoreError`."""
         await self._postgres.pool.open()
+        self._teller.open()
 
     async def close(self) -> None:
         """End all connections."""
         await self._postgres.close()
+        await self._teller.close()
 
     def shift_clock(self, milliseconds: int) -> None:
         """Move the database's clock, as this store sees it; for tests."""
@@ -111,6 +118,16 @@ class PostgresStore(SqlStore):
     async def old_transactions(self, age: timedelta) -> list[OldTransaction]:
         """Transactions that have been open for longer than *age*."""
         return await self._engine.read(lambda: old_transactions_script(age))
+
+    # Wake-ups.
+
+    def tell(self, news: News) -> None:
+        """Let workers of other processes know, by NOTIFY."""
+        self._teller.tell(news)
+
+    async def listen(self, hear: Hear) -> None:
+        """Pass on what other processes tell, until cancelled."""
+        await Listener(self._postgres.pool.connect_apart, self._teller, hear).run()
 
     # The schema.
 

@@ -14,6 +14,7 @@ from duly.ports.change import Change, Done, Verdict
 from duly.ports.log import OldTransaction
 from duly.ports.projections import Advance, ReadModelWrite, StatementRun
 from duly.ports.store import OpenTransaction, SqlRow, SqlValue, StoredDocument, StoredStream, StreamNeeds
+from duly.ports.wake_ups import EVERYTHING, Hear, News
 from duly.stores.commit_script import commit_script
 from duly.stores.projection_scripts import advance_script
 from duly.stores.read_model_scripts import write_read_models_script
@@ -21,8 +22,9 @@ from duly.stores.schema_version import NEWEST, check_tables, check_version, migr
 from duly.stores.script import Script, Statement
 from duly.stores.sql_projections import SqlProjecting
 from duly.stores.sql_store import SqlStore, document_script, documents_by_script
-from duly.stores.sqlite.connection import run_many, run_script, run_user_statement
+from duly.stores.sqlite.connection import connect, run_many, run_script, run_user_statement
 from duly.stores.sqlite.engine import SqliteEngine
+from duly.stores.sqlite.file_watch import FileWatch, data_version
 from duly.stores.sqlite.table_swap import SqliteTableSwap
 from duly.stores.stream_scripts import stream_script, streams_script
 
@@ -141,6 +143,40 @@ class SqliteStore(SqlStore):
     async def old_transactions(self, age: timedelta) -> list[OldTransaction]:
         """None: who writes has the lock of the file, and a reader holds nobody up."""
         return []
+
+    # Wake-ups.
+
+    def tell(self, news: News) -> None:
+        """Nothing: the file itself tells."""
+
+    async def listen(self, hear: Hear) -> None:
+        """Pass on that another process has committed, until cancelled. A database in memory has no other process."""
+        if self._sqlite.in_memory:
+            return
+        changed = asyncio.Event()
+        watch = FileWatch(self._connect_to_watch, changed.set)
+        watch.start()
+        known: int | None = None
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                # Our own commits have changed the file, too, and are no news. The writer's number tells them apart.
+                version = await self._data_version()
+                if version is None or version != known:
+                    hear(EVERYTHING)
+                known = version
+        finally:
+            await watch.stop()
+
+    async def _data_version(self) -> int | None:
+        try:
+            return await self._sqlite.in_writer(lambda: data_version(self._sqlite.writer))
+        except StoreError:
+            return None
+
+    def _connect_to_watch(self) -> sqlite3.Connection:
+        return connect(self._sqlite.path, read_only=True, clock_shift_ms=lambda: 0)
 
     # The schema.
 
