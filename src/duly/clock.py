@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_milliseconds(duration: timedelta) -> int:
     """A duration in whole milliseconds, rounded towards zero."""
-    return duration // timedelta(milliseconds=1)
+    return duration // _MILLISECOND
 
 
 def from_milliseconds(milliseconds: int) -> timedelta:

@@ -1,12 +1,15 @@
 """A change as statements, apart from any driver. What the verdict is not `Done` for must be rolled back.
 
-Order: id row; outbox row under its token; versions of the documents that were read or changed; documents; entries;
-messages; promises; intents, each in the order of their keys. SQLite runs it as it is; PostgreSQL takes the same
-steps in one function (schema/postgres_0001.sql), with locks, and so in an order of its own (docs/adr/0010).
+Order: token of the bucket; versions of the documents that were read or changed; documents; entries; id row; outbox row;
+messages; promises; intents, each in the order of their keys. A change is mostly refused for what comes before the first
+write, and then there is nothing to take back from a transaction that others share (docs/adr/0025). SQLite runs it;
+PostgreSQL takes the same steps in one function (schema/postgres_0001.sql), with locks, and so in an order of its own
+(docs/adr/0010).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -22,6 +25,7 @@ from duly.ports.change import (
     Exists,
     InboxWrite,
     Intent,
+    Later,
     Promise,
     Repeat,
     Taken,
@@ -29,7 +33,7 @@ from duly.ports.change import (
     Void,
 )
 from duly.ports.gateway import encode_attachments
-from duly.stores.script import Script, Statement
+from duly.stores.script import Row, Script, Statement
 
 INSERT_INBOX: Final = """
 INSERT INTO duly.inbox AS present (tenant, id, name, digest, token, is_tombstone, result, expires_ms)
@@ -59,6 +63,7 @@ ON CONFLICT (tenant, id) DO UPDATE
 # Fencing: the token is read in the statement after the lock was granted. A thief takes the lock exclusively.
 SHARE_BUCKET: Final = "SELECT duly.share_bucket(:bucket)"
 SELECT_TOKEN: Final = "SELECT 1 FROM duly.bucket WHERE bucket = :bucket AND token = :token"
+SELECT_OUTBOX: Final = "SELECT 1 FROM duly.outbox WHERE id = :row"
 DELETE_OUTBOX: Final = "DELETE FROM duly.outbox WHERE id = :row"
 DELETE_HOLD: Final = "DELETE FROM duly.lane_hold WHERE subscriber_no = :subscriber AND lane = :lane"
 LOCK_DOCUMENT: Final = (
@@ -85,13 +90,13 @@ DELETE_DOCUMENT: Final = "DELETE FROM duly.document WHERE tenant = :tenant AND t
 INSERT_COMMIT: Final = """
 INSERT INTO duly.commit_log (tenant, events, first_position, at_ms)
 VALUES (:tenant, :events, CASE WHEN :events > 0 THEN (SELECT next_position FROM duly.log_head) END, duly.now_ms())
-RETURNING id
 """
-INSERT_MESSAGE: Final = """
-INSERT INTO duly.message (commit_id, ordinal, id, tenant, kind, name, version, subject, stream, stream_version, handler,
-                          chain, trace, body)
-VALUES (:commit_id, :ordinal, :id, :tenant, :kind, :name, :version, :subject, :stream, :stream_version, :handler,
-        :chain, :trace, :body)
+MESSAGE_COLUMNS: Final = (
+    *("commit_id", "ordinal", "id", "tenant", "kind", "name", "version", "subject", "stream", "stream_version"),
+    *("handler", "chain", "trace", "body"),
+)
+INSERT_MESSAGE: Final = f"""
+INSERT INTO duly.message ({", ".join(MESSAGE_COLUMNS)}) VALUES (:{", :".join(MESSAGE_COLUMNS)})
 """
 INSERT_PERSONAL: Final = """
 INSERT INTO duly.personal (message_id, tenant, subject, body) VALUES (:id, :tenant, :subject, :body)
@@ -141,29 +146,52 @@ INSERT_ANOMALY: Final = """
 INSERT INTO duly.anomaly (tenant, kind, about, detail, at_ms) VALUES (:tenant, :kind, :about, :detail, duly.now_ms())
 """
 
+KEPT: Final = Void("The promise was kept already.")
+
 
 def commit_script(change: Change) -> Script[Verdict]:
     """Write *change*; the verdict."""
+    delivered = change.delivered
+    if delivered is not None and not (yield from owns_bucket(delivered.bucket, delivered.token)):
+        return Void("The bucket has another owner by now.")
+    refusal = yield from _write_aggregates(change)
+    if refusal is not None:
+        return (yield from _done_before(change)) or refusal
     if change.inbox is not None:
         repeat = yield from _enter_inbox(change.tenant, change.inbox)
         if repeat is not None:
             return repeat
-    if change.delivered is not None:
-        void = yield from _complete(change.delivered)
+    if delivered is not None:
+        void = yield from _complete(delivered)
         if void is not None:
             return void
-    refusal = (
-        (yield from _check_versions(change))
-        or (yield from _write_documents(change))
-        or (yield from _write_entries(change))
-    )
-    if refusal is not None:
-        return refusal
     yield from _write_what_is_rare(change)
     commit_id = yield from _write_messages(change)
     for intent in change.intents:
         yield from _write_intent(change.tenant, intent)
     return Done(commit_id)
+
+
+def _write_aggregates(change: Change) -> Script[Verdict | None]:
+    refusal: Verdict | None = None
+    if change.documents or change.checks:
+        refusal = (yield from _check_versions(change)) or (yield from _write_documents(change))
+    if refusal is None and (change.entries_removed or change.entries_added):
+        refusal = yield from _write_entries(change)
+    return refusal
+
+
+def _done_before(change: Change) -> Script[Verdict | None]:
+    """What says more than that an aggregate has changed: the same was done before, and has changed it."""
+    if change.inbox is not None:
+        repeat = yield from inbox_script(change.tenant, change.inbox.id)
+        if repeat is not None:
+            return repeat
+    if change.delivered is not None:
+        promised = yield Statement(SELECT_OUTBOX, {"row": change.delivered.row})
+        if not promised.rows:
+            return KEPT
+    return None
 
 
 def inbox_script(tenant: str, command_id: str) -> Script[Repeat | None]:
@@ -222,11 +250,9 @@ def owns_bucket(bucket: int, token: str) -> Script[bool]:
 
 
 def _complete(delivered: Delivered) -> Script[Verdict | None]:
-    if not (yield from owns_bucket(delivered.bucket, delivered.token)):
-        return Void("The bucket has another owner by now.")
     deleted = yield Statement(DELETE_OUTBOX, {"row": delivered.row})
     if not deleted.changed:
-        return Void("The promise was kept already.")
+        return KEPT
     if delivered.is_held:
         yield Statement(DELETE_HOLD, {"subscriber": delivered.subscriber, "lane": delivered.lane})
     return None
@@ -307,60 +333,75 @@ def _write_messages(change: Change) -> Script[int | None]:
     if not change.messages:
         return None
     inserted = yield Statement(INSERT_COMMIT, {"tenant": change.tenant, "events": change.events})
-    commit_id: int = inserted.rows[0][0]
-    for ordinal, message in enumerate(change.messages):
-        yield from write_message(commit_id, ordinal, message)
-    for promise in change.promises:
-        yield _promise(change.tenant, commit_id, promise)
+    commit_id = inserted.row_id
+    rows = [_message_row(commit_id, ordinal, message) for ordinal, message in enumerate(change.messages)]
+    yield Statement(INSERT_MESSAGE, rows=rows)
+    for message in change.messages:
+        if message.personal is not None:
+            yield _personal(message, message.personal)
+    yield from _write_promises(change.tenant, commit_id, change.promises)
     return commit_id
 
 
 def write_message(commit_id: int, ordinal: int, message: Envelope) -> Script[None]:
     """Store what was said, its personal fields beside it."""
-    yield Statement(
-        INSERT_MESSAGE,
+    yield Statement(INSERT_MESSAGE, dict(zip(MESSAGE_COLUMNS, _message_row(commit_id, ordinal, message), strict=True)))
+    if message.personal is not None:
+        yield _personal(message, message.personal)
+
+
+def _message_row(commit_id: int, ordinal: int, message: Envelope) -> Row:
+    return (
+        commit_id,
+        ordinal,
+        message.id,
+        message.tenant,
+        message.kind.value,
+        message.name,
+        message.version,
+        message.subject,
+        message.stream,
+        message.stream_version,
+        message.handler,
+        encode_chain(message.chain),
+        message.trace,
+        message.body,
+    )
+
+
+def _personal(message: Envelope, body: str) -> Statement:
+    subject = message.subject or message.id
+    return Statement(INSERT_PERSONAL, {"id": message.id, "tenant": message.tenant, "subject": subject, "body": body})
+
+
+def _write_promises(tenant: str, commit_id: int, promises: Sequence[Promise]) -> Script[None]:
+    now = [
+        (promise.subscriber, promise.bucket, promise.lane, commit_id, promise.ordinal)
+        for promise in promises
+        if promise.later is None
+    ]
+    if now:
+        yield Statement(INSERT_OUTBOX, rows=now)
+    for promise in promises:
+        if promise.later is not None:
+            yield _later(tenant, commit_id, promise, promise.later)
+
+
+def _later(tenant: str, commit_id: int, promise: Promise, later: Later) -> Statement:
+    return Statement(
+        INSERT_LATER,
         {
+            "tenant": tenant,
+            "id": later.id,
+            "at_ms": later.at_ms,
+            "after_ms": later.after_ms,
+            "subscriber": promise.subscriber,
+            "bucket": promise.bucket,
+            "lane": promise.lane,
             "commit_id": commit_id,
-            "ordinal": ordinal,
-            "id": message.id,
-            "tenant": message.tenant,
-            "kind": message.kind.value,
-            "name": message.name,
-            "version": message.version,
-            "subject": message.subject,
-            "stream": message.stream,
-            "stream_version": message.stream_version,
-            "handler": message.handler,
-            "chain": encode_chain(message.chain),
-            "trace": message.trace,
-            "body": message.body,
+            "ordinal": promise.ordinal,
         },
     )
-    if message.personal is not None:
-        yield Statement(
-            INSERT_PERSONAL,
-            {
-                "id": message.id,
-                "tenant": message.tenant,
-                "subject": message.subject or message.id,
-                "body": message.personal,
-            },
-        )
-
-
-def _promise(tenant: str, commit_id: int, promise: Promise) -> Statement:
-    where: dict[str, object] = {
-        "subscriber": promise.subscriber,
-        "bucket": promise.bucket,
-        "lane": promise.lane,
-        "commit_id": commit_id,
-        "ordinal": promise.ordinal,
-    }
-    if promise.later is None:
-        return Statement(INSERT_OUTBOX, where)
-    later = promise.later
-    when = {"tenant": tenant, "id": later.id, "at_ms": later.at_ms, "after_ms": later.after_ms}
-    return Statement(INSERT_LATER, {**where, **when})
 
 
 def _write_intent(tenant: str, intent: Intent) -> Script[None]:

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
+from operator import itemgetter
 from types import NoneType
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from duly.stores.placeholders import bind_positional
 from duly.stores.script import Result, Script, Statement, for_sqlite
@@ -18,11 +20,15 @@ from duly.stores.user_statement import all_values_of, values_of
 
 T = TypeVar("T")
 
+Values: TypeAlias = Callable[[Mapping[str, object]], tuple[object, ...]]
+
 READ_CACHED_STATEMENTS: Final = 256
 BUSY_TIMEOUT_SECONDS: Final = 5.0
 CACHE_KIBIBYTES: Final = 16 * 1024
 """How much of a database one connection keeps in memory at most. Of a ledger that has grown, SQLite's own 2 MB hold
 hardly the inner pages of the indexes."""
+ROWS_PER_INSERT_MAX: Final = 16
+"""How many rows one INSERT writes; more take several. Each number of rows is a statement of its own in the cache."""
 _PLAIN: Final = frozenset({str, int, float, bytes, NoneType})
 _CHANGES_ROWS: Final = re.compile(
     r"\s*(?:INSERT|UPDATE|DELETE|REPLACE)\b(?!.*\bRETURNING\b)", re.IGNORECASE | re.DOTALL
@@ -82,12 +88,41 @@ def run_script(connection: sqlite3.Connection, script: Script[T]) -> T:
 
 
 def _execute(connection: sqlite3.Connection, statement: Statement) -> Result:
-    ours = for_sqlite(statement.text)
+    if statement.rows:
+        return _insert(connection, statement)
+    text, values = _prepared(statement.text)
+    cursor = connection.execute(text, values(statement.parameters))
+    return Result(cursor.fetchall(), cursor.rowcount, cursor.lastrowid or 0)
+
+
+def _insert(connection: sqlite3.Connection, statement: Statement) -> Result:
+    changed = 0
+    for first in range(0, len(statement.rows), ROWS_PER_INSERT_MAX):
+        rows = statement.rows[first : first + ROWS_PER_INSERT_MAX]
+        values = [value for row in rows for value in row]
+        changed += connection.execute(_insert_of(statement.text, len(rows)), values).rowcount
+    return Result((), changed)
+
+
+@lru_cache(maxsize=256)
+def _insert_of(text: str, count: int) -> str:
+    """An INSERT of one row, for so many."""
+    into, values = _prepared(text)[0].rsplit("VALUES", 1)
+    return f"{into}VALUES {', '.join([values.strip()] * count)}"
+
+
+@lru_cache(maxsize=512)
+def _prepared(text: str) -> tuple[str, Values]:
+    """One of our own statements as SQLite takes it, and what makes its values of its parameters."""
+    ours = for_sqlite(text)
     bound = bind_positional(ours.text)
-    parameters = statement.parameters
-    values = [json.dumps(parameters[name]) if name in ours.lists else parameters[name] for name in bound.names]
-    cursor = connection.execute(bound.statement, values)
-    return Result(cursor.fetchall(), cursor.rowcount)
+    if len(bound.names) > 1 and not ours.lists:
+        return bound.statement, itemgetter(*bound.names)
+
+    def values(parameters: Mapping[str, object]) -> tuple[object, ...]:
+        return tuple(json.dumps(parameters[name]) if name in ours.lists else parameters[name] for name in bound.names)
+
+    return bound.statement, values
 
 
 def run_user_statement(

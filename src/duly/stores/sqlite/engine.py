@@ -1,24 +1,31 @@
-"""One writer thread, a few reader threads, and the lock between processes."""
+"""One writer thread that commits what has gathered, and a few reader threads."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from duly.errors import StoreUnavailable
 from duly.stores.script import Script
 from duly.stores.sqlite.connection import connect, run_script
 from duly.stores.sqlite.failures import store_error
-from duly.stores.sqlite.file_lock import FileLock, network_file_system
+from duly.stores.sqlite.file_lock import FileLock, held, network_file_system
 from duly.stores.sqlite.threads import Threads
+from duly.stores.sqlite.turns import Turns
+from duly.stores.sqlite.unit import Unit, Work
+from duly.stores.sqlite.writer import Writer
 
 T = TypeVar("T")
 
 READERS_MAX: Final = 4
+UNITS_PER_COMMIT_MAX: Final = 64
+"""How many units of work share one transaction at most."""
 
 
 class SqliteEngine:
@@ -29,14 +36,14 @@ class SqliteEngine:
         self.url = f"sqlite:///{path}"
         self.clock_shift_ms = 0
         self.in_memory = path == ":memory:"
-        self._lock: FileLock | None = None
-        self._writer: sqlite3.Connection | None = None
+        self._writer: Writer | None = None
         self._writer_thread: Threads | None = None
         self._reader_threads: Threads | None = None
         self._readers: list[sqlite3.Connection] = []
         self._local = threading.local()
-        self.turn = asyncio.Lock()
-        """Who writes next in this process; an open transaction of a handler holds it."""
+        self._gathered: deque[Unit[Any]] = deque()
+        """Units of work that the writer has not begun with. The loop appends, the writer's thread takes."""
+        self.turns = Turns(self._hand_over)
 
     async def open(self) -> None:
         """Connect. Raises `StoreError`."""
@@ -52,44 +59,34 @@ class SqliteEngine:
         await self.in_writer(self._connect)
 
     def _connect(self) -> None:
+        lock: FileLock | None = None
         if not self.in_memory:
             try:
-                self._lock = FileLock(Path(f"{self.path}.lock"))
+                lock = FileLock(Path(f"{self.path}.lock"))
             except OSError as error:
                 raise StoreUnavailable(
                     f"{self.url} cannot be opened: {error}. Check that the folder exists and may be written to."
                 ) from None
-        self._acquire()
-        try:
-            self._writer = connect(self.path, read_only=False, clock_shift_ms=lambda: self.clock_shift_ms)
-        finally:
-            self._release()
+        with held(lock):
+            connection = connect(self.path, read_only=False, clock_shift_ms=lambda: self.clock_shift_ms)
+        self._writer = Writer(connection, lock)
 
     async def close(self) -> None:
-        """Let go of everything, checkpoint included."""
+        """Wait for what is under way, then let go of everything, checkpoint included."""
         if self._writer_thread is None or self._reader_threads is None:
             return
-        async with self.turn:
+        async with self.turns.alone():
             await self.in_writer(self._close)
-        self._writer_thread.end()
-        self._reader_threads.end()
-        self._writer_thread = self._reader_threads = None
+            self._writer_thread.end()
+            self._reader_threads.end()
+            self._writer_thread = self._reader_threads = None
 
     def _close(self) -> None:
-        self._acquire()
-        try:
+        writer, self._writer = self._writer, None
+        if writer is not None:
             # Readers first: the last connection to close writes the log back, and that must be the writer's.
-            for reader in self._readers:
-                reader.close()
-            if self._writer is not None:
-                self._writer.close()
-        finally:
-            self._release()
-            if self._lock is not None:
-                self._lock.close()
+            writer.close(before=self._readers)
         self._readers.clear()
-        self._writer = None
-        self._lock = None
 
     # Writing.
 
@@ -97,49 +94,64 @@ class SqliteEngine:
         """Run a script and commit it. Raises `StoreError`."""
         return await self.transact(lambda connection: (run_script(connection, make()), True))
 
-    async def transact(self, work: Callable[[sqlite3.Connection], tuple[T, bool]]) -> T:
-        """Run *work* in a transaction, committed when the second part of its result says so."""
-        async with self.turn:
-            under_way = self._open_threads(self._writer_thread).run(lambda: self._in_transaction(work))
-            return await self._answer(asyncio.shield(under_way))
+    async def transact(self, work: Work[T]) -> T:
+        """Run *work* in a transaction, committed when the second part of its result says so.
 
-    def _in_transaction(self, work: Callable[[sqlite3.Connection], tuple[T, bool]]) -> T:
-        self.begin()
-        try:
-            result, keep = work(self.writer)
-        except BaseException:
-            self.end(keep=False)
-            raise
-        self.end(keep=keep)
-        return result
+        What waits at the same time shares a transaction; each has its own result. Cancelled before the writer has begun
+        with it, it does not run; later, it is finished all the same. Raises `StoreError`.
+        """
+        unit = Unit(work)
+        self.turns.give(unit)
+        return await self._answer(unit.future)
+
+    def _hand_over(self, unit: Unit[Any]) -> None:
+        if self._writer_thread is None:
+            unit.failure = self._closed()
+            unit.future.get_loop().call_soon(self._settle, (unit,))
+            return
+        self._gathered.append(unit)
+        if len(self._gathered) == 1:  # else the writer is on its way to it
+            unit.future.get_loop().call_soon(self._writer_thread.post, self._commit_gathered)
+
+    def _commit_gathered(self) -> None:
+        """In the writer's thread: one transaction for what is there by now."""
+        units: list[Unit[Any]] = []
+        while self._gathered and len(units) < UNITS_PER_COMMIT_MAX:
+            units.append(self._gathered.popleft())
+        if self._gathered:
+            self._open_threads(self._writer_thread).post(self._commit_gathered)
+        if not units:
+            return
+        self._open_writer().commit([unit for unit in units if not unit.is_withdrawn])
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            units[0].future.get_loop().call_soon_threadsafe(self._settle, units)
+
+    def _settle(self, units: Sequence[Unit[Any]]) -> None:
+        """In the loop's thread."""
+        self.turns.done(len(units))
+        for unit in units:
+            unit.settle()
 
     @property
     def writer(self) -> sqlite3.Connection:
         """The writer's connection, for use in its thread."""
-        if self._writer is None:
-            raise StoreUnavailable(f"{self.url} is closed.")
-        return self._writer
+        return self._open_writer().connection
 
     def begin(self) -> None:
-        """Begin a write transaction under the lock. In the writer thread."""
-        self._acquire()
-        try:
-            self.writer.execute("BEGIN IMMEDIATE")
-        except BaseException:
-            self._release()
-            raise
+        """Begin a write transaction under the lock. In the writer thread, by whoever is alone."""
+        self._open_writer().begin()
 
     def end(self, *, keep: bool) -> None:
         """Commit or roll back, and release the lock. In the writer thread."""
-        try:
-            if keep:
-                self.writer.execute("COMMIT")
-        finally:
-            try:
-                if self.writer.in_transaction:
-                    self.writer.execute("ROLLBACK")
-            finally:
-                self._release()
+        self._open_writer().end(keep=keep)
+
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise self._closed()
+        return self._writer
+
+    def _closed(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.url} is closed.")
 
     async def in_writer(self, work: Callable[[], T]) -> T:
         """Run *work* in the writer thread, SQLite's errors as ours."""
@@ -173,13 +185,13 @@ class SqliteEngine:
         """Run *work* on a read-only connection. Raises `StoreError`."""
         if self.in_memory:
             # One connection sees its own open transaction: wait until there is none.
-            async with self.turn:
+            async with self.turns.alone():
                 return await self.in_writer(lambda: work(self.writer))
         return await self._answer(self._open_threads(self._reader_threads).run(lambda: work(self._reader())))
 
     def _open_threads(self, threads: Threads | None) -> Threads:
         if threads is None:
-            raise StoreUnavailable(f"{self.url} is closed.")
+            raise self._closed()
         return threads
 
     def _reader(self) -> sqlite3.Connection:
@@ -189,11 +201,3 @@ class SqliteEngine:
             self._local.reader = reader
             self._readers.append(reader)
         return reader
-
-    def _acquire(self) -> None:
-        if self._lock is not None:
-            self._lock.acquire()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()

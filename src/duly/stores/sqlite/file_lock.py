@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,18 @@ class FileLock:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._descriptor)
+
+
+@contextmanager
+def held(lock: FileLock | None) -> Iterator[None]:
+    """Hold *lock* in a block; a database in memory has none."""
+    if lock is not None:
+        lock.acquire()
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def network_file_system(path: Path) -> str | None:

@@ -85,7 +85,7 @@ class SqliteStore(SqlStore):
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[OpenTransaction]:
         """Open a transaction. Other writers of this database wait until it ends."""
-        async with self._sqlite.turn:
+        async with self._sqlite.turns.alone():
             transaction = _OpenTransaction(self._sqlite)
             try:
                 # Cancelled here, the thread may still begin: the rollback is queued behind it.

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-Job: TypeAlias = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
 class Threads:
@@ -24,7 +23,7 @@ class Threads:
         self._threads_max = threads_max
         self._name = name
         self._threads: list[Thread] = []
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._under_way = 0
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
@@ -33,8 +32,12 @@ class Threads:
         self._under_way += 1
         if self._under_way > len(self._threads) < self._threads_max:
             self._begin_thread()
-        self._jobs.put((work, future))
+        self._jobs.put(partial(self._do, work, future))
         return future
+
+    def post(self, work: Callable[[], object]) -> None:
+        """Have a thread that was begun already run *work*, in the same order; nobody is told of its end."""
+        self._jobs.put(work)
 
     def end(self) -> None:
         """Wait until everything is done, and end the threads."""
@@ -53,10 +56,10 @@ class Threads:
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
-            self._do(*job)
+            job()
             del job  # an idle thread keeps nothing alive
 
-    def _do(self, work: Callable[[], object], future: asyncio.Future[object]) -> None:
+    def _do(self, work: Callable[[], object], future: asyncio.Future[Any]) -> None:
         result: object = None
         failure: BaseException | None = None
         if not future.cancelled():
@@ -71,7 +74,7 @@ class Threads:
         finally:
             failure = None  # its traceback holds this frame
 
-    def _settle(self, future: asyncio.Future[object], result: object, failure: BaseException | None) -> None:
+    def _settle(self, future: asyncio.Future[Any], result: object, failure: BaseException | None) -> None:
         """In the loop's thread."""
         self._under_way -= 1
         if future.cancelled():
