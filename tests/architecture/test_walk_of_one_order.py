@@ -108,7 +108,7 @@ WALK: Final = [
     "duly.work.effect_requests:Effects.request",
     "duly.gateways.recording:RecordingGateway.prepare",
     "duly.work.unit_of_work:UnitOfWork.intend",
-    "duly.stores.commit_script:_write_intent",
+    "duly.stores.intent_script:write_intent",
     # Leaving the building. Act III: the attempt is on disk before the call.
     "duly.stores.turn_script:claim_script",
     "duly.effects.sender:Sender._attempt",
