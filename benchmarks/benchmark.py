@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -14,6 +15,10 @@ from benchmarks.targets import Target
 OURS: Final = "ours"
 FLOOR: Final = "floor"
 SAME_ROWS: Final = "same rows"
+
+
+COUNTED_MIN: Final = 1_000
+"""How many operations are counted at least: so many that the start of a worker hardly shows in one of them."""
 
 
 class NotRun(Exception):
@@ -46,10 +51,19 @@ class Benchmark(ABC):
     is_filled_once: ClassVar[bool] = False
     """Whether what `open` makes is only read, and costs the same whatever *operations* is: the warm-up shares it."""
 
+    is_short: ClassVar[bool] = True
+    """Whether it has a part in a short run that does not name it: what must be filled first for long has none."""
+    warm_up_min: ClassVar[int] = 10
+    """How many operations the warm-up has at least."""
+
     @property
     def store(self) -> str | None:
         """``sqlite``, ``postgres``, or None when no database is in it."""
         return None
+
+    def metered(self, *, counting: bool) -> AbstractContextManager[object]:
+        """What a side runs in, so that its database is watched: *counting* what it is asked, else what it spends."""
+        return nullcontext()
 
     @property
     @abstractmethod

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from benchmarks.benchmark import Benchmark
-from benchmarks.catalog_postgres import postgres_benchmarks
+from benchmarks.catalog_postgres import postgres_benchmarks, postgres_scalings
 from benchmarks.floors import (
     sqlite_commands,
     sqlite_effects,
     sqlite_events,
     sqlite_latency,
     sqlite_log,
+    sqlite_one_key,
     sqlite_project,
     sqlite_rebuild,
     sqlite_relay,
+    sqlite_subscribers,
 )
 from benchmarks.flows.append import Append
+from benchmarks.flows.claim import FINISHED as CLAIM_FINISHED
+from benchmarks.flows.claim import FINISHED_QUICK as CLAIM_FINISHED_QUICK
+from benchmarks.flows.claim import GrownClaim
 from benchmarks.flows.commands import Commands
 from benchmarks.flows.dispatch import Dispatch
 from benchmarks.flows.effects import Send
@@ -23,13 +28,16 @@ from benchmarks.flows.latency import Latency
 from benchmarks.flows.ledger_page import FINISHED, FINISHED_QUICK, LedgerPage
 from benchmarks.flows.load import Load
 from benchmarks.flows.log_read import GROWN, GROWN_QUICK, GrownLog, LogRead
+from benchmarks.flows.one_key import OneKey
 from benchmarks.flows.processes import ColdStart, Import
 from benchmarks.flows.project import Project
 from benchmarks.flows.project_latency import ProjectLatency
 from benchmarks.flows.rebuild import Rebuild
 from benchmarks.flows.relay import Drain
+from benchmarks.flows.subscribers import Subscribers
 from benchmarks.places.filling import fill_sqlite
 from benchmarks.places.place import Place
+from benchmarks.scaling import Scaling
 from benchmarks.sizes import Sizes
 from benchmarks.targets import at_least, at_most, within
 
@@ -37,6 +45,11 @@ from benchmarks.targets import at_least, at_most, within
 def benchmarks(sizes: Sizes, sqlite: Place, postgres: Place) -> list[Benchmark]:
     """All of them, in the order of the report."""
     return [*_sqlite_benchmarks(sizes, sqlite), *postgres_benchmarks(sizes, postgres), *_others(sizes, sqlite)]
+
+
+def everything(sizes: Sizes, sqlite: Place, postgres: Place) -> list[Benchmark | Scaling]:
+    """All benchmarks, and what is measured without a floor."""
+    return [*benchmarks(sizes, sqlite, postgres), *postgres_scalings(sizes, postgres)]
 
 
 def _sqlite_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
@@ -80,6 +93,14 @@ def _sqlite_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             fill_floor=sqlite_relay.fill,
             drain_floor=sqlite_relay.drain,
             target=at_least(0.35),
+        ),
+        OneKey(
+            key="relay_one_key_sqlite",
+            operations=sizes.of(quick=600, full=5_000),
+            place=place,
+            fill_floor=sqlite_one_key.fill,
+            drain_floor=sqlite_one_key.drain,
+            target=at_least(0.5),
         ),
         Send(
             key="effects_sqlite",
@@ -149,6 +170,22 @@ def _sqlite_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             place=place,
             floor_way=sqlite_latency.told,
             target=within(50, "ms"),
+        ),
+        GrownClaim(
+            key="growth_claim_sqlite",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            finished=sizes.grown(quick=CLAIM_FINISHED_QUICK, full=CLAIM_FINISHED),
+            fill_messages=sqlite_log.fill_ours,
+            fill_effects=fill_sqlite,
+            target=at_least(0.8),
+        ),
+        Subscribers(
+            key="growth_subscribers_sqlite",
+            operations=sizes.of(quick=150, full=3_000),
+            place=place,
+            announce_floor=sqlite_subscribers.announce,
+            target=at_least(0.3),
         ),
         LedgerPage(
             key="growth_ledger_page_sqlite",

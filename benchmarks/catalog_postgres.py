@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.benchmark import Benchmark
 from benchmarks.flows.append import Append
+from benchmarks.flows.claim import FINISHED as CLAIM_FINISHED
+from benchmarks.flows.claim import FINISHED_QUICK as CLAIM_FINISHED_QUICK
+from benchmarks.flows.claim import GrownClaim
 from benchmarks.flows.commands import Commands
 from benchmarks.flows.effects import Send
 from benchmarks.flows.effects_http import SendHttp
@@ -11,13 +16,18 @@ from benchmarks.flows.latency import Latency
 from benchmarks.flows.ledger_page import FINISHED, FINISHED_QUICK, LedgerPage
 from benchmarks.flows.load import Load
 from benchmarks.flows.log_read import GROWN, GROWN_QUICK, GrownLog, LogRead
+from benchmarks.flows.one_key import OneKey
 from benchmarks.flows.project import Project
 from benchmarks.flows.project_latency import ProjectLatency
 from benchmarks.flows.rebuild import Rebuild
 from benchmarks.flows.relay import Drain
+from benchmarks.flows.scale import Scale, ScaleSizes
+from benchmarks.flows.subscribers import Subscribers
+from benchmarks.flows.workers import TwoWorkers
 from benchmarks.measured import Stopwatch
 from benchmarks.places.filling import fill_postgres
 from benchmarks.places.place import Place
+from benchmarks.scaling import Scaling
 from benchmarks.sizes import Sizes
 from benchmarks.targets import at_least, at_most, within
 
@@ -64,6 +74,20 @@ def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             fill_floor=_fill_outbox,
             drain_floor=_drain,
             target=at_least(0.35),
+        ),
+        TwoWorkers(
+            key="relay_pg_w2",
+            operations=sizes.of(quick=800, full=8_000),
+            place=place,
+            target=at_least(1.7),
+        ),
+        OneKey(
+            key="relay_one_key_pg",
+            operations=sizes.of(quick=600, full=5_000),
+            place=place,
+            fill_floor=_fill_one_key,
+            drain_floor=_drain_one_key,
+            target=at_least(0.5),
         ),
         Send(
             key="effects_pg",
@@ -128,6 +152,22 @@ def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             floor_way=_notified,
             target=within(50, "ms"),
         ),
+        GrownClaim(
+            key="growth_claim_pg",
+            operations=sizes.of(quick=300, full=2_000),
+            place=place,
+            finished=sizes.grown(quick=CLAIM_FINISHED_QUICK, full=CLAIM_FINISHED),
+            fill_messages=_fill_our_log,
+            fill_effects=fill_postgres,
+            target=at_least(0.8),
+        ),
+        Subscribers(
+            key="growth_subscribers_pg",
+            operations=sizes.of(quick=150, full=3_000),
+            place=place,
+            announce_floor=_announce,
+            target=at_least(0.4),
+        ),
         LedgerPage(
             key="growth_ledger_page_pg",
             operations=sizes.of(quick=300, full=2_000),
@@ -137,6 +177,27 @@ def postgres_benchmarks(sizes: Sizes, place: Place) -> list[Benchmark]:
             target=at_least(0.8),
         ),
     ]
+
+
+def postgres_scalings(sizes: Sizes, place: Place) -> list[Scaling]:
+    """What is measured without a floor."""
+    grown = sizes.grown(quick=10_000, full=1_000_000)
+    commands = sizes.of(quick=200, full=1_000)
+    scale = ScaleSizes(
+        orders=grown,
+        tenants=max(1, grown // 100),
+        commands=commands,
+        messages=commands * 10,
+        seconds=0.5 if sizes.quick else 3.0,
+        processes=(1, 2, 4),
+    )
+    return [Scale(key="scale_pg", place=place, fill=_execute_all, sizes=scale)]
+
+
+def _execute_all(url: str, statements: Sequence[str]) -> None:
+    from benchmarks.places.filling import execute_all
+
+    execute_all(url, statements)
 
 
 def _bare(url: str, operations: int, in_flight: int) -> Stopwatch:
@@ -179,6 +240,24 @@ def _drain(url: str) -> tuple[Stopwatch, int]:
     from benchmarks.floors import postgres_relay
 
     return postgres_relay.drain(url)
+
+
+def _fill_one_key(url: str, rows: int) -> None:
+    from benchmarks.floors import postgres_one_key
+
+    postgres_one_key.fill(url, rows)
+
+
+def _drain_one_key(url: str) -> tuple[Stopwatch, int]:
+    from benchmarks.floors import postgres_one_key
+
+    return postgres_one_key.drain(url)
+
+
+def _announce(url: str, cycles: int) -> tuple[Stopwatch, list[float]]:
+    from benchmarks.floors import postgres_subscribers
+
+    return postgres_subscribers.announce(url, cycles)
 
 
 def _fill_events(url: str, events: int) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.benchmark import Benchmark
-from benchmarks.catalog import benchmarks
+from benchmarks.catalog import everything
 from benchmarks.chart import svg
 from benchmarks.peers.entries import KEYS
 from benchmarks.peers.environments import Environments
@@ -22,11 +22,13 @@ from benchmarks.peers.table import is_not_run, peer_rows
 from benchmarks.places.postgres import PostgresPlace
 from benchmarks.places.sqlite import SqlitePlace
 from benchmarks.progress import teller
-from benchmarks.report import CHART_NAME, report
-from benchmarks.results import Failed, Records, Result, merged, read_records, write_records
+from benchmarks.report import CHART_NAME, SCALE_NAME, report
+from benchmarks.results import Failed, Records, Result, Scaled, merged, read_records, write_records
 from benchmarks.run import no_peers, run_all
+from benchmarks.scale_chart import scale_svg
+from benchmarks.scaling import Scaling
 from benchmarks.sizes import Sizes
-from benchmarks.table import COLUMNS, rows
+from benchmarks.table import COLUMNS, curve_columns, curve_rows, rows
 
 FOLDER = Path(__file__).resolve().parent
 ROUNDS_QUICK = 7
@@ -38,7 +40,8 @@ WIDTH_WITHOUT_TERMINAL = 160
 def parser() -> argparse.ArgumentParser:
     """What may be said."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure duly against hand-written code.")
-    made.add_argument("--quick", action="store_true", help="the short form: at most 5 minutes")
+    short = "the short form: at most 5 minutes, without growth, rebuilds and scaling, unless they are named"
+    made.add_argument("--quick", action="store_true", help=short)
     made.add_argument("--only", metavar="KEY", action="append", default=[], help="only this key; may be repeated")
     made.add_argument("--store", choices=["sqlite", "postgres"], help="only benchmarks on this database")
     made.add_argument("--rounds", metavar="N", type=_positive, help="rounds, at least five for figures to be quoted")
@@ -55,14 +58,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run; 0, or 1 when a benchmark failed, or 2 when nothing fits what was said."""
     said = parser().parse_args(arguments)
     sqlite, postgres = SqlitePlace(), PostgresPlace()
-    known = benchmarks(Sizes(quick=said.quick, operations=said.operations, finished=said.finished), sqlite, postgres)
+    known = everything(Sizes(quick=said.quick, operations=said.operations, finished=said.finished), sqlite, postgres)
     if said.list:
         print(*(f"{benchmark.key:28} {benchmark.work}" for benchmark in known), sep="\n")
         return 0
     chosen = [
         benchmark
         for benchmark in known
-        if (not said.only or benchmark.key in said.only)
+        if (benchmark.key in said.only or (not said.only and (benchmark.is_short or not said.quick)))
         and said.store in (None, benchmark.store)
         and (not said.peers or benchmark.key in KEYS)
     ]
@@ -85,9 +88,9 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if any(isinstance(record, Failed) for record in records.values()) else 0
 
 
-def _run(chosen: Sequence[Benchmark], rounds: int, quick: bool, peers: Peers | None) -> Records:
+def _run(chosen: Sequence[Benchmark | Scaling], rounds: int, quick: bool, peers: Peers | None) -> Records:
     if peers is not None:
-        peers.prepare(chosen)
+        peers.prepare([benchmark for benchmark in chosen if isinstance(benchmark, Benchmark)])
     with teller() as tell:
         return run_all(chosen, rounds, tell, quick=quick, peers_of=no_peers if peers is None else peers.of)
 
@@ -105,6 +108,8 @@ def _keep(folder: Path, records: Records, keys: list[str], json: Path | None) ->
     write_records(path, kept)
     (folder / "REPORT.md").write_text(report(kept))
     (folder / CHART_NAME).write_text(svg(kept))
+    if any(isinstance(record, Scaled) for record in kept.values()):
+        (folder / SCALE_NAME).write_text(scale_svg(kept))
     if json is not None:
         write_records(json, records)
 
@@ -131,6 +136,9 @@ def _show(records: Records) -> None:
             table.add_row(*row)
     if table.row_count:
         console.print(table)
+    for record in records.values():
+        if isinstance(record, Scaled):
+            _show_curves(console, record)
     peers = Table(*PEER_COLUMNS, title="Peers")
     for key, record in records.items():
         for row in peer_rows(key, record.peers if isinstance(record, Result) else ()):
@@ -142,6 +150,14 @@ def _show(records: Records) -> None:
         console.print(peers)
     for trouble in troubles:
         console.print(trouble, highlight=False, markup=False)
+
+
+def _show_curves(console: Console, scaled: Scaled) -> None:
+    for curve in scaled.curves:
+        table = Table(*curve_columns(curve), title=curve.name)
+        for row in curve_rows(curve):
+            table.add_row(*row)
+        console.print(table)
 
 
 def _positive(text: str) -> int:

@@ -25,12 +25,15 @@ def rate(unit: str) -> Figure:
     return Figure(unit, lambda measured: measured.rate)
 
 
-def rate_of_every(unit: str, cycle: int, places: range) -> Figure:
-    """How many in a second of those whose waits stand at *places* of each *cycle* of `Measured.latencies`."""
+def rate_of_every(unit: str, cycle: int, places: range, *, each: int = 1) -> Figure:
+    """How many in a second of those whose waits stand at *places* of each *cycle* of `Measured.latencies`.
+
+    Each of them counts as *each* of the *unit*.
+    """
 
     def read(measured: Measured) -> float:
         waits = [wait for at, wait in enumerate(measured.latencies) if at % cycle in places]
-        return len(waits) / sum(waits)
+        return each * len(waits) / sum(waits)
 
     return Figure(unit, read)
 

@@ -13,10 +13,10 @@ SECONDS_MAX: Final = 300
 """No side of a round takes so long unless it hangs."""
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run *work* to its end in a loop of its own. Raises `TimeoutError` after `SECONDS_MAX`."""
+def run(work: Coroutine[Any, Any, T], *, seconds_max: float = SECONDS_MAX) -> T:
+    """Run *work* to its end in a loop of its own. Raises `TimeoutError` after *seconds_max*."""
     with new_runner() as runner:
-        return runner.run(_within(work))
+        return runner.run(_within(work, seconds_max))
 
 
 def new_runner() -> asyncio.Runner:
@@ -24,8 +24,8 @@ def new_runner() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=_factory())
 
 
-async def _within(work: Coroutine[Any, Any, T]) -> T:
-    async with asyncio.timeout(SECONDS_MAX):
+async def _within(work: Coroutine[Any, Any, T], seconds_max: float) -> T:
+    async with asyncio.timeout(seconds_max):
         return await work
 
 

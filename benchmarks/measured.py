@@ -6,7 +6,11 @@ import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
+
+from benchmarks.spending import Spent, current_meter
+
+NOTHING: Final = Spent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +18,8 @@ class Measured:
     """What one side did in one round.
 
     *rows* counts by name what was written (or handled), read back afterwards. *latencies* are in seconds, where single
-    waits are what is measured. *cpu_seconds* is that of this process, all threads; a database server's is not in it.
+    waits are what is measured. *cpu_seconds* is that of this process, all threads; a database server's is in *spent*,
+    where a meter was read.
     """
 
     operations: int
@@ -22,6 +27,7 @@ class Measured:
     cpu_seconds: float
     rows: Mapping[str, int] = field(default_factory=dict)
     latencies: tuple[float, ...] = ()
+    spent: Spent = NOTHING
 
     @property
     def rate(self) -> float:
@@ -35,13 +41,17 @@ class Measured:
 
 
 class Stopwatch:
-    """Times a block, garbage of earlier work collected before it begins."""
+    """Times a block, garbage of earlier work collected before it begins. The meter is read outside of the time."""
 
     seconds = 0.0
     cpu_seconds = 0.0
+    spent = NOTHING
 
     def __enter__(self) -> Self:
         gc.collect()
+        self._meter = current_meter()
+        if self._meter is not None:
+            self._meter.begin()
         self._cpu_begun = time.process_time()
         self._begun = time.perf_counter()
         return self
@@ -49,6 +59,8 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self._begun
         self.cpu_seconds = time.process_time() - self._cpu_begun
+        if self._meter is not None:
+            self.spent = self._meter.end()
 
     def measured(self, operations: int, rows: Mapping[str, int], latencies: Sequence[float] = ()) -> Measured:
         """The block as a measurement."""
@@ -58,4 +70,5 @@ class Stopwatch:
             cpu_seconds=self.cpu_seconds,
             rows=dict(rows),
             latencies=tuple(latencies),
+            spent=self.spent,
         )

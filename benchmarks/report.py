@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from benchmarks.peers.table import ABOUT, peer_notes, peer_rows
 from benchmarks.peers.table import COLUMNS as PEER_COLUMNS
-from benchmarks.results import Failed, NotRunHere, Records, Result
-from benchmarks.table import COLUMNS, rows
+from benchmarks.results import Failed, NotRunHere, Records, Result, Scaled
+from benchmarks.table import COLUMNS, COST_COLUMNS, cost_rows, curve_columns, curve_rows, rows
 
 CHART_NAME = "ratios.svg"
+SCALE_NAME = "scale.svg"
 
 METHOD = """\
 ## Method
@@ -18,19 +19,31 @@ Each row sets duly beside the same work written by hand: the *floor*. Both run i
 floor, ours, …) after a short warm-up that does not count, each time on a fresh database, with the same durability:
 SQLite in WAL mode with `synchronous = FULL`, PostgreSQL with fsync and `synchronous_commit` on. A ratio is taken within
 each round; the table gives the median of these ratios and how far they lie apart, and the medians of the figures.
-What is only read (`growth_…`) is filled once, and read by all rounds.
+What is only read (most of `growth_…`) is filled once, and read by all rounds. Where one worker process is set beside
+two, both run all the time, on databases of their own.
 **Only ratios mean anything**: the machine is shared, and what a sync costs changes what is measured. The last column is
 an fdatasync of one page, measured after each side of each round; a range stands there when the disk was not steady, and
 such a row should be measured again; so should one with a question mark, whose rounds do not agree about the target.
 
 After each measurement the rows that it left are counted. A benchmark in which ours wrote less than a floor fails;
 *same rows* is a second floor that writes every row that duly writes, into duly's own tables, and must match exactly.
-CPU is that of the client process, all its threads, per operation; a PostgreSQL server's is not in it.
+CPU is that of the client process, all its threads, per operation, and where processes of their own do the work, that of
+those; a PostgreSQL server's is not in it.
+
+What an operation asks is counted at the driver in the warm-up, which is not timed: statements that the client says
+(BEGIN and COMMIT among them, not those inside a function of the database) and answers that it waits for. What is said
+at the start of a worker is in it, and so are NOTIFYs behind the commits. What the server spends is read before and
+after each timed block: WAL by `pg_current_wal_insert_lsn`, the median of the rounds; processor time of all its
+processes (`/proc`), of all rounds together, autovacuum and checkpoints included.
 
     python -m benchmarks [--quick] [--only KEY] [--rounds N] [--store sqlite|postgres] [--finished N]
                          [--peers] [--json FILE]
 
-Each key keeps the record of its latest run, short (`--quick`) or full.
+Each key keeps the record of its latest run, short (`--quick`) or full. What takes long to fill (`growth_…`,
+`rebuild_…`) and what scales have a part in a short run only when they are named.
+
+What scales has no floor: each point is measured in every round, by turns with the others. Its WAL is that of a server
+whose last checkpoint was after the filling: a page that is changed for the first time since goes into the log whole.
 """
 
 
@@ -42,6 +55,8 @@ def report(records: Records) -> str:
         f"![How far each target is reached]({CHART_NAME})\n",
         _table(records),
         *_troubles(records),
+        *_costs(records),
+        *_curves(records),
         *_peers(records),
     ]
     parts += ["## What is measured\n", *_subjects(records)]
@@ -71,6 +86,26 @@ def _lines(columns: tuple[str, ...], found: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([_line(columns), _line(("---",) * len(columns)), *map(_line, found), ""])
 
 
+def _costs(records: Records) -> list[str]:
+    found = [_line(row) for row in cost_rows(records)]
+    if not found:
+        return []
+    return ["## What an operation costs\n", _line(COST_COLUMNS), _line(("---",) * len(COST_COLUMNS)), *found, ""]
+
+
+def _curves(records: Records) -> list[str]:
+    parts: list[str] = []
+    for key, record in records.items():
+        if not isinstance(record, Scaled):
+            continue
+        parts += [f"## How it scales: `{key}`\n", f"![Each curve from nothing to its highest point]({SCALE_NAME})\n"]
+        for curve in record.curves:
+            columns = curve_columns(curve)
+            table = [_line(columns), _line(("---",) * len(columns)), *map(_line, curve_rows(curve))]
+            parts += [f"### {curve.name.capitalize()}: {curve.unit} by {curve.of}\n", *table, ""]
+    return parts
+
+
 def _line(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
@@ -83,7 +118,7 @@ def _troubles(records: Records) -> list[str]:
                 found.append(f"- `{key}` was not run: {reason}.")
             case Failed(error=error):
                 found.append(f"- `{key}` failed: {error}")
-            case Result():
+            case Result() | Scaled():
                 pass
     return [*found, ""] if found else []
 
@@ -98,6 +133,11 @@ def _subjects(records: Records) -> list[str]:
                 f"Ours does more: {record.more}",
                 f"{record.operations:,} operations a round, {record.rounds} rounds, {mode}, {record.measured_at}.",
                 f"Written in the last round: {_written(record)}.",
+                f"Machine: {record.machine}; load {record.load:.1f}.",
+            ]
+        if isinstance(record, Scaled):
+            lines += [
+                f"{record.rounds} rounds, {record.measured_at}.",
                 f"Machine: {record.machine}; load {record.load:.1f}.",
             ]
         lines.append("")

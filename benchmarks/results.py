@@ -10,7 +10,8 @@ import msgspec
 
 from benchmarks.machine import Syncs
 from benchmarks.peers.records import PeerRecord
-from benchmarks.series import Compared, Spread
+from benchmarks.scaling import Curve
+from benchmarks.series import Compared, Costs, Spread
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="measured"):
@@ -44,6 +45,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="
     syncs: Syncs
     peers: tuple[PeerRecord, ...] = ()
     """Other libraries at the same work; those of an earlier run where the latest was without."""
+    costs: Mapping[str, Costs] = {}
+    """By side, what an operation asks and spends; nothing where nobody looked."""
+
+
+class Scaled(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="scaled"):
+    """How something grows; no floor is in it."""
+
+    work: str
+    curves: tuple[Curve, ...]
+    rounds: int
+    measured_at: str
+    quick: bool
+    machine: str
+    load: float
+    syncs: Syncs
 
 
 class NotRunHere(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="not run"):
@@ -60,7 +76,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="
     error: str
 
 
-Record: TypeAlias = Result | NotRunHere | Failed
+Record: TypeAlias = Result | Scaled | NotRunHere | Failed
 Records: TypeAlias = dict[str, Record]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -37,6 +37,16 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     met: bool
     settled: bool
     """Whether every round says so too; else it should be measured again, in a quieter hour."""
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """What one operation of a side costs; None is what was not looked at, or cannot be seen."""
+
+    statements: float | None
+    round_trips: float | None
+    wal_bytes: float | None
+    client_cpu_us: float
+    server_cpu_us: float | None
 
 
 class WroteLess(Exception):
@@ -105,3 +115,39 @@ def check_work(key: str, sides: Round) -> None:
 def median_cpu_us(rounds: Sequence[Round], side: str = FLOOR) -> float:
     """Microseconds of this process's CPU per operation of *side*."""
     return statistics.median(one[side].cpu_us for one in rounds)
+
+
+def costs_of(counted: Round, rounds: Sequence[Round]) -> dict[str, Costs]:
+    """By side, from the round in which everything was counted, and from those that were timed.
+
+    Nothing of a benchmark that no meter watched. A server's processor time is that of all rounds together: some systems
+    tell it in large steps.
+    """
+    return {
+        side: Costs(
+            statements=_each(measured.spent.statements, measured),
+            round_trips=_each(measured.spent.round_trips, measured),
+            wal_bytes=_median(_each(one[side].spent.wal_bytes, one[side]) for one in rounds),
+            client_cpu_us=median_cpu_us(rounds, side),
+            server_cpu_us=_server_cpu_us([one[side] for one in rounds]),
+        )
+        for side, measured in counted.items()
+        if measured.spent.statements is not None
+    }
+
+
+def _each(total: int | None, measured: Measured) -> float | None:
+    return None if total is None else total / measured.operations
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _server_cpu_us(measured: Sequence[Measured]) -> float | None:
+    seconds = [one.spent.server_cpu_seconds for one in measured]
+    known = [second for second in seconds if second is not None]
+    if not known or len(known) < len(seconds):
+        return None
+    return sum(known) / sum(one.operations for one in measured) * 1e6

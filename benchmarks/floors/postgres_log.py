@@ -6,10 +6,12 @@ import asyncpg
 
 from benchmarks.loop import run
 from benchmarks.measured import Stopwatch
+from benchmarks.places.filling import execute_all
 from benchmarks.subjects.logged import (
     BY_HAND,
     BY_POSITION,
     EVENTS_PER_COMMIT,
+    GOES_ON,
     MESSAGES,
     NUMBER,
     PAGE_EVENTS,
@@ -23,14 +25,14 @@ PAGE = BY_POSITION.format(first="$1", many="$2")
 
 def fill(url: str, events: int) -> None:
     """Put *events* into a new database, as a person would."""
-    run(_run(url, [TABLE, postgres_numbers(events) + BY_HAND, "VACUUM ANALYZE events", "CHECKPOINT"]))
+    execute_all(url, [TABLE, postgres_numbers(events) + BY_HAND, "VACUUM ANALYZE events", "CHECKPOINT"])
 
 
 def fill_ours(url: str, events: int) -> None:
     """Put *events* into duly's tables, which are there, and number them."""
     numbers = postgres_numbers(events // EVENTS_PER_COMMIT)
     tables = [f"VACUUM ANALYZE duly.{table}" for table in ("message", "commit_log", "log_stretch", "sequencer")]
-    run(_run(url, [numbers + MESSAGES, numbers + POSTGRES_COMMITS, NUMBER, *tables, "CHECKPOINT"]))
+    execute_all(url, [numbers + MESSAGES, numbers + POSTGRES_COMMITS, GOES_ON, NUMBER, *tables, "CHECKPOINT"])
 
 
 def read(url: str) -> tuple[Stopwatch, int]:
@@ -48,14 +50,5 @@ async def _read(url: str) -> tuple[Stopwatch, int]:
                 position = rows[-1][0]
                 seen += len(rows)
         return watch, seen
-    finally:
-        await connection.close()
-
-
-async def _run(url: str, statements: list[str]) -> None:
-    connection = await asyncpg.connect(url, server_settings={"synchronous_commit": "off"})
-    try:
-        for statement in statements:
-            await connection.execute(statement)
     finally:
         await connection.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from benchmarks.benchmark import SAME_ROWS, Benchmark, Comparison
+from benchmarks.benchmark import COUNTED_MIN, SAME_ROWS, Benchmark, Comparison
 from benchmarks.figures import rate
 from benchmarks.floors.event_rows import BARE_COUNTS, DULY_COUNTS
 from benchmarks.loop import in_flight, run
@@ -31,6 +32,7 @@ class Append(Benchmark):
         "Runs a handler with an event-sourced aggregate that applies each event, keeps its cause and its place in the "
         "log, checks the version."
     )
+    warm_up_min: ClassVar[int] = COUNTED_MIN
     place: Place
     events: int
     bare: AppendFloor
@@ -48,6 +50,9 @@ class Append(Benchmark):
     @property
     def store(self) -> str:
         return self.place.store
+
+    def metered(self, *, counting: bool) -> AbstractContextManager[object]:
+        return self.place.metered(counting=counting)
 
     def open(self) -> None:
         self.place.open()

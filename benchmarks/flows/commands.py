@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
-from benchmarks.benchmark import SAME_ROWS, Benchmark, Comparison
+from benchmarks.benchmark import COUNTED_MIN, SAME_ROWS, Benchmark, Comparison
 from benchmarks.figures import rate
 from benchmarks.floors.shop_rows import BARE_COUNTS, DULY_COUNTS
 from benchmarks.loop import in_flight, run
@@ -29,6 +30,7 @@ class Commands(Benchmark):
         "Runs two handlers on domain objects, encodes messages, stores both events in the log with their causes, "
         "checks versions, keeps the command's receipt."
     )
+    warm_up_min: ClassVar[int] = COUNTED_MIN
     place: Place
     in_flight: int
     bare: CommandFloor
@@ -47,6 +49,9 @@ class Commands(Benchmark):
     @property
     def store(self) -> str:
         return self.place.store
+
+    def metered(self, *, counting: bool) -> AbstractContextManager[object]:
+        return self.place.metered(counting=counting)
 
     def open(self) -> None:
         self.place.open()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from benchmarks.benchmark import Benchmark, Comparison
+from benchmarks.benchmark import COUNTED_MIN, Benchmark, Comparison
 from benchmarks.figures import rate
 from benchmarks.floors.ledger_rows import COUNTS, DULY_COUNTS
 from benchmarks.loop import run
@@ -27,6 +28,7 @@ class Send(Benchmark):
         "32 slots: attempts that begin or end together share a commit. Leases, tokens, evidence and keys with each "
         "attempt; a time limit on each call; the start of the worker is in the time."
     )
+    warm_up_min: ClassVar[int] = COUNTED_MIN
     place: Place
     fill_floor: Callable[[str, int], None]
     send_floor: Callable[[str], Stopwatch]
@@ -41,6 +43,9 @@ class Send(Benchmark):
     @property
     def store(self) -> str:
         return self.place.store
+
+    def metered(self, *, counting: bool) -> AbstractContextManager[object]:
+        return self.place.metered(counting=counting)
 
     def open(self) -> None:
         self.place.open()

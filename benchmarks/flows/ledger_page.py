@@ -42,6 +42,7 @@ class LedgerPage(Benchmark):
         f"one with {FEW:,}. What is asked for is asked for again, so that it lies in memory on both sides."
     )
     is_filled_once: ClassVar[bool] = True
+    is_short: ClassVar[bool] = False
     place: Place
     finished: int
     fill: Callable[[str, int], None]

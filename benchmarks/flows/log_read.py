@@ -77,6 +77,7 @@ class GrownLog(Benchmark):
     work: ClassVar[str] = f"Pages of {SMALL_PAGE} are read from all over a log."
     more: ClassVar[str] = f"Both sides are duly's: ours reads a log that has grown, the floor one of {FEW:,} events."
     is_filled_once: ClassVar[bool] = True
+    is_short: ClassVar[bool] = False
     place: Place
     events: int
     fill_ours: Callable[[str, int], None]

@@ -31,6 +31,7 @@ class Rebuild(Benchmark):
         "that another process could go on from, and looks at what depends on the table."
     )
     is_filled_once: ClassVar[bool] = True
+    is_short: ClassVar[bool] = False
     place: Place
     events: int
     fill_floor: Callable[[str, int], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.loop import run
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 CACHE_KIB: Final = 1_000_000
+FILL_SECONDS_MAX: Final = 3_600
 MAINTENANCE: Final = "512MB"
 INDEXES: Final = """
 SELECT indexname, indexdef FROM pg_indexes
@@ -51,13 +53,14 @@ def fill_sqlite(url: str, rows: int) -> None:
 def fill_postgres(url: str, rows: int) -> None:
     """Put *rows* finished effects into a migrated database, and let it be as autovacuum leaves it."""
     indexes = run(_without_indexes(url))
-    for statement in statements(POSTGRES, rows):
-        run(_execute(url, statement))
-    for definition in indexes:
-        run(_execute(url, definition))
-    for table in TABLES:
-        run(_execute(url, f"VACUUM ANALYZE duly.{table}"))
-    run(_execute(url, "CHECKPOINT"))
+    vacuumed = (f"VACUUM ANALYZE duly.{table}" for table in TABLES)
+    execute_all(url, [*statements(POSTGRES, rows), *indexes, *vacuumed, "CHECKPOINT"])
+
+
+def execute_all(url: str, texts: Sequence[str]) -> None:
+    """Run statements on PostgreSQL, one after the other, each in its own time."""
+    for text in texts:
+        run(_execute(url, text), seconds_max=FILL_SECONDS_MAX)
 
 
 async def _without_indexes(url: str) -> list[str]:

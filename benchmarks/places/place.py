@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 
@@ -14,6 +15,9 @@ class Place(Protocol):
 
     def open(self) -> None:
         """Make ready; once more does nothing. Raises `NotRun` where this kind of database cannot be had."""
+
+    def metered(self, *, counting: bool) -> AbstractContextManager[object]:
+        """Stopwatches in the block see what is asked of databases (*counting*), or else what the server spends."""
 
     def close(self) -> None:
         """Remove everything."""

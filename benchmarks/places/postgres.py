@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.benchmark import NotRun
+from benchmarks.counting import counted_postgres
 from benchmarks.loop import run
+from benchmarks.spending import metered
 
 if TYPE_CHECKING:
+    from benchmarks.places.server_meter import ServerMeter
     from duly.testing.postgres_server import PostgresServer
 
 
@@ -19,6 +24,7 @@ class PostgresPlace:
     def __init__(self) -> None:
         self._server: PostgresServer | None = None
         self._refusal: str | None = None
+        self._meter: ServerMeter | None = None
 
     def open(self) -> None:
         """Start the server. Raises `NotRun` when duly has no PostgreSQL store, or no server can be had."""
@@ -34,9 +40,26 @@ class PostgresPlace:
 
     def close(self) -> None:
         """Stop the server; everything in it goes."""
+        meter, self._meter = self._meter, None
+        if meter is not None:
+            meter.close()
         server, self._server = self._server, None
         if server is not None:
             server.stop()
+
+    @contextmanager
+    def metered(self, *, counting: bool) -> Iterator[None]:
+        """Statements and round trips are counted, or the server's log and processor time are read."""
+        if counting:
+            with counted_postgres() as tally, metered(tally):
+                yield
+            return
+        if self._meter is None:
+            from benchmarks.places.server_meter import ServerMeter
+
+            self._meter = ServerMeter(self._opened.url(), self._opened.pid)
+        with metered(self._meter):
+            yield
 
     def create(self, *, copy_of: str | None = None) -> str:
         """A new database."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Final
+
+from benchmarks.counting import counted_sqlite
+from benchmarks.spending import metered
 
 PREFIX: Final = "sqlite:///"
 
@@ -34,6 +39,15 @@ class SqlitePlace:
         """Make the folder: not in /dev/shm, where a sync costs nothing."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="duly-benchmarks-"))
+
+    @contextmanager
+    def metered(self, *, counting: bool) -> Iterator[None]:
+        """Statements are counted; there is no server that could spend anything."""
+        if not counting:
+            yield
+            return
+        with counted_sqlite() as tally, metered(tally):
+            yield
 
     def close(self) -> None:
         """Remove the folder."""

@@ -15,6 +15,7 @@ BASKETS_PER_COMMAND = 100
 class FillBaskets(Command):
     first: int
     count: int
+    lines: int = LINES_PER_BASKET
 
 
 class LineAdded(DomainEvent):
@@ -50,21 +51,23 @@ class Packing:
             self.done.set()
 
 
-def baskets(packing: Packing) -> Module:
-    """The module, telling *packing* what it hears."""
+def baskets(packing: Packing, *, wait_seconds: float = 0.0) -> Module:
+    """The module, telling *packing* what it hears. Its subscriber waits for so long, as for another service."""
     module = Module("baskets")
 
     @module.command
     async def fill_baskets(command: FillBaskets, repository: Repository[Basket]) -> None:
         for number in range(command.first, command.first + command.count):
-            basket = Basket(id=f"basket-{number}", lines=LINES_PER_BASKET)
-            for line in range(LINES_PER_BASKET):
+            basket = Basket(id=f"basket-{number}", lines=command.lines)
+            for line in range(command.lines):
                 basket.record(LineAdded(basket_id=basket.id, line=line, article=f"article-{line}"))
             repository.add(basket)
 
     @module.after_commit
     async def pack(event: LineAdded, parcels: Repository[Parcel]) -> None:
         packing.hear(event)
+        if wait_seconds:
+            await asyncio.sleep(wait_seconds)
         parcels.add(Parcel(id=f"{event.basket_id}-{event.line}", article=event.article))
 
     return module
@@ -79,3 +82,11 @@ async def fill(url: str, messages: int) -> None:
         for first in range(0, wanted, BASKETS_PER_COMMAND):
             count = min(BASKETS_PER_COMMAND, wanted - first)
             await app.execute(FillBaskets(first=first, count=count), tenant=TENANT)
+
+
+async def fill_one(url: str, messages: int) -> None:
+    """Put *messages* rows into the outbox, all of one basket: one lane."""
+    module = baskets(Packing(0))
+    await Duly(modules=[module], store=url).migrate()
+    async with Duly(modules=[module], store=url, worker=False) as app:
+        await app.execute(FillBaskets(first=0, count=1, lines=messages), tenant=TENANT)

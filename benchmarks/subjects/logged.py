@@ -44,7 +44,9 @@ POSTGRES_COMMITS: Final = f"""
 INSERT INTO duly.commit_log (id, tenant, events, at_ms) OVERRIDING SYSTEM VALUE
 SELECT n, '{TENANT}', {EVENTS_PER_COMMIT}, 1700000000000 FROM numbers
 """
-NUMBER: Final = f"DO $$ BEGIN WHILE duly.number_commits({COMMITS_PER_STEP}) > 0 LOOP END LOOP; END $$"
+GOES_ON: Final = "SELECT setval(pg_get_serial_sequence('duly.commit_log', 'id'), (SELECT max(id) FROM duly.commit_log))"
+"""The next commit gets the next id."""
+NUMBER: Final = f"DO $$ BEGIN WHILE duly.number_commits({COMMITS_PER_STEP}) > 0 LOOP COMMIT; END LOOP; END $$"
 
 
 def sqlite_numbers(rows: int) -> str:

@@ -10,6 +10,7 @@ from duly.gateways.recording import RecordingGateway
 from duly.ports.gateway import Call, Gateway
 
 TENANT = "acme"
+GATEWAY = "notices"
 EFFECTS_PER_COMMAND = 200
 SLOTS = 32
 """How many calls a gateway makes at a time, in this process as over HTTP, where the floor makes as many."""
@@ -58,7 +59,7 @@ class AtOnce(RecordingGateway):
     """Accepts at once, and remembers nothing but how many there were: no more than a floor's provider does."""
 
     def __init__(self, calls: Calls) -> None:
-        super().__init__(Notice, slots=SLOTS)
+        super().__init__(Notice, name=GATEWAY, slots=SLOTS)
         self._ended = calls
 
     async def call(self, call: Call) -> Outcome:
@@ -71,7 +72,7 @@ class HttpNotices(JsonHttpGateway[Notice]):
     """Posts notices and tells *calls* of each answer."""
 
     def __init__(self, url: str, calls: Calls) -> None:
-        super().__init__(Notice, url, name="notices", recipient="to", live=True, slots=SLOTS)
+        super().__init__(Notice, url, name=GATEWAY, recipient="to", live=True, slots=SLOTS)
         self._calls = calls
 
     async def call(self, call: Call) -> Outcome:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from benchmarks.benchmark import NotRun
+from benchmarks.benchmark import Benchmark, NotRun
 from benchmarks.cli import main
 from benchmarks.places.postgres import PostgresPlace
+from benchmarks.results import Records
+from benchmarks.scaling import Scaling
 
 
 def test_only_runs_the_keys_that_were_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,8 +61,30 @@ def test_the_list_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
         *("commands_sqlite_c1", "commands_sqlite_c32", "commands_pg_c1", "commands_pg_c32"),
         *("relay_sqlite_w1", "relay_pg_w1", "dispatch", "effects_sqlite", "effects_pg"),
         *("effects_http_sqlite", "effects_http_pg", "growth_ledger_page_sqlite", "growth_ledger_page_pg"),
+        *("relay_pg_w2", "relay_one_key_pg", "relay_one_key_sqlite", "growth_claim_pg", "growth_claim_sqlite"),
+        *("growth_subscribers_pg", "growth_subscribers_sqlite", "scale_pg"),
         *("latency_sqlite", "import_duly", "cold_start"),
     } <= set(keys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "run"), [(["--quick"], False), ([], True), (["--quick", "--only=scale_pg"], True)]
+)
+def test_what_takes_long_has_a_part_in_a_short_run_only_when_it_is_named(
+    arguments: list[str], run: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    def only_told(chosen: Sequence[Benchmark | Scaling], *_: object, **__: object) -> Records:
+        begun.extend(benchmark.key for benchmark in chosen)
+        return {}
+
+    monkeypatch.setattr("benchmarks.cli.run_all", only_told)
+
+    assert main([*arguments, f"--folder={tmp_path}"]) == 0
+    assert ("scale_pg" in begun) is run
+    assert ("growth_claim_pg" in begun) is (not arguments)
+    assert ("commands_pg_c1" in begun) is ("--only=scale_pg" not in arguments)
 
 
 def test_a_database_that_cannot_be_had_is_not_run_and_says_why(

@@ -77,6 +77,7 @@ def test_the_rate_of_one_kind_is_that_of_its_places_in_each_cycle() -> None:
 
     assert rate_of_every("pages/s", 5, range(2)).read(seen) == pytest.approx(4 / 0.8)
     assert rate_of_every("pages/s", 5, range(2, 5)).read(seen) == pytest.approx(4 / 12)
+    assert rate_of_every("rows/s", 5, range(2), each=50).read(seen) == pytest.approx(50 * 4 / 0.8)
 
 
 def test_cpu_is_told_per_operation() -> None:

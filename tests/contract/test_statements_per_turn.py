@@ -5,7 +5,6 @@ A statement of ours waits for its answer, so that on PostgreSQL what is counted 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,11 +14,8 @@ import pytest
 
 from duly.ports.ledger import Claim, Claimed, Turn
 from duly.states.effect import Dispatch
-from duly.stores.postgres import PostgresStore
-from duly.stores.sqlite import SqliteStore
-from duly.stores.sqlite.connection import connect
 from duly.testing.store_exam import GATEWAY, LEASE, TERMS, ExaminedStore, change, ended, intent
-from tests.contract.cutting_proxy import CuttingProxy
+from tests.contract.counting import CountedStore, counted_store
 
 TRANSACTION = 2
 """BEGIN and COMMIT."""
@@ -31,33 +27,13 @@ BEGINNING = 3
 """What is due, and goes out; the effects that begin; their attempts."""
 
 
-class Statements:
-    """Those that a store asks, counted."""
-
-    def __init__(self, store: ExaminedStore, asked: Callable[[], int]) -> None:
-        self.store = store
-        self._asked = asked
-
-    async def of(self, call: Callable[[], Awaitable[object]]) -> int:
-        """How many *call* asks."""
-        before = self._asked()
-        await call()
-        return self._asked() - before
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 async def statements(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Statements]:
+) -> AsyncIterator[CountedStore]:
     """Counts the statements of a store, which has asked each kind once: PostgreSQL prepares it then."""
     async with AsyncExitStack() as stack:
-        if request.param == "sqlite":
-            heard = _heard_by_sqlite(monkeypatch)
-            counter = Statements(SqliteStore(str(tmp_path / "counted.db")), lambda: len(heard))
-        else:
-            server, url = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_url")
-            proxy = await stack.enter_async_context(CuttingProxy(server.folder))
-            counter = Statements(PostgresStore(proxy.url(url), connections_max=1), lambda: proxy.heard)
+        counter = await stack.enter_async_context(counted_store(request, tmp_path, monkeypatch))
         await stack.enter_async_context(_opened(counter.store))
         await counter.store.migrate([])
         await request_effects(counter.store, 2)
@@ -68,19 +44,6 @@ async def statements(
         yield counter
 
 
-def _heard_by_sqlite(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement that SQLite is asked from now on, on any connection."""
-    heard: list[str] = []
-
-    def traced(path: str, *, read_only: bool, clock_shift_ms: Callable[[], int]) -> sqlite3.Connection:
-        connection = connect(path, read_only=read_only, clock_shift_ms=clock_shift_ms)
-        connection.set_trace_callback(heard.append)
-        return connection
-
-    monkeypatch.setattr("duly.stores.sqlite.engine.connect", traced)
-    return heard
-
-
 @asynccontextmanager
 async def _opened(store: ExaminedStore) -> AsyncIterator[None]:
     await store.open()
@@ -88,6 +51,12 @@ async def _opened(store: ExaminedStore) -> AsyncIterator[None]:
         yield
     finally:
         await store.close()
+
+
+async def waits(counter: CountedStore, call: Callable[[], Awaitable[object]]) -> int:
+    """How often *call* waits for an answer of the database."""
+    asked = await counter.of(call)
+    return asked.statements if counter.name == "sqlite" else asked.round_trips
 
 
 async def request_effects(store: ExaminedStore, count: int) -> None:
@@ -112,20 +81,20 @@ async def poll(store: ExaminedStore) -> None:
 
 
 @pytest.mark.parametrize("effects", [1, 10])
-async def test_a_claim_is_as_many_statements_for_one_effect_as_for_ten(statements: Statements, effects: int) -> None:
+async def test_a_claim_is_as_many_statements_for_one_effect_as_for_ten(statements: CountedStore, effects: int) -> None:
     await request_effects(statements.store, effects)
     claimed: list[Claimed] = []
 
     async def claim() -> None:
         claimed.extend(await take_turn(statements.store, slots=effects))
 
-    assert await statements.of(claim) == TRANSACTION + STANDING + BEGINNING
+    assert await waits(statements, claim) == TRANSACTION + STANDING + BEGINNING
     assert len(claimed) == effects
 
 
 @pytest.mark.parametrize("effects", [1, 10])
 async def test_what_ends_is_written_down_in_the_commit_that_claims_the_next(
-    statements: Statements, effects: int
+    statements: CountedStore, effects: int
 ) -> None:
     await request_effects(statements.store, 2 * effects)
     first = await take_turn(statements.store, slots=effects)
@@ -134,21 +103,23 @@ async def test_what_ends_is_written_down_in_the_commit_that_claims_the_next(
     async def end_and_claim() -> None:
         following.extend(await take_turn(statements.store, *first, slots=effects))
 
-    assert await statements.of(end_and_claim) == TRANSACTION + END + STANDING + BEGINNING
+    assert await waits(statements, end_and_claim) == TRANSACTION + END + STANDING + BEGINNING
     assert len(first) == len(following) == effects
 
 
 @pytest.mark.parametrize("effects", [1, 10])
-async def test_what_ends_while_nothing_more_is_due_asks_for_nothing_more(statements: Statements, effects: int) -> None:
+async def test_what_ends_while_nothing_more_is_due_asks_for_nothing_more(
+    statements: CountedStore, effects: int
+) -> None:
     await request_effects(statements.store, effects)
     claimed = await take_turn(statements.store, slots=effects)
 
-    assert await statements.of(lambda: take_turn(statements.store, *claimed)) == TRANSACTION + END
+    assert await waits(statements, lambda: take_turn(statements.store, *claimed)) == TRANSACTION + END
 
 
-async def test_a_claim_that_finds_nothing_asks_once(statements: Statements) -> None:
-    assert await statements.of(lambda: take_turn(statements.store, slots=10)) == TRANSACTION + STANDING
+async def test_a_claim_that_finds_nothing_asks_once(statements: CountedStore) -> None:
+    assert await waits(statements, lambda: take_turn(statements.store, slots=10)) == TRANSACTION + STANDING
 
 
-async def test_an_idle_poll_asks_twice_and_opens_no_transaction(statements: Statements) -> None:
-    assert await statements.of(lambda: poll(statements.store)) == 2
+async def test_an_idle_poll_asks_twice_and_opens_no_transaction(statements: CountedStore) -> None:
+    assert await waits(statements, lambda: poll(statements.store)) == 2
