@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final
 
 try:
-    from opentelemetry import propagate, trace
+    from opentelemetry import context, propagate, trace
 except ImportError:  # the extra `duly[telemetry]` is not installed
     _tracer = None
 else:
     _tracer = trace.get_tracer("duly")
 
 logger = logging.getLogger("duly")
+_NO_SPAN: Final = nullcontext()
 
 
 def log(level: int, text: str, **facts: object) -> None:
@@ -27,7 +29,7 @@ def log(level: int, text: str, **facts: object) -> None:
 
 def current_trace() -> str | None:
     """The W3C ``traceparent`` of the current span, to be stored with a message; None without one."""
-    if _tracer is None:
+    if _tracer is None or not context.get_current():
         return None
     current = trace.get_current_span()
     if current is trace.INVALID_SPAN or not current.get_span_context().is_valid:
@@ -47,16 +49,18 @@ def is_watched() -> bool:
     return logger.isEnabledFor(logging.DEBUG) or listens()
 
 
-@contextmanager
-def span(name: str, facts: Mapping[str, str], *, parent: str | None = None) -> Iterator[None]:
+def span(name: str, facts: Mapping[str, str], *, parent: str | None = None) -> AbstractContextManager[None]:
     """A span around one piece of work, continuing the stored *parent* trace when there is one."""
-    if _tracer is None or not listens():
-        yield
-        return
-    context = propagate.extract({"traceparent": parent}) if parent else None
+    return _recorded(name, facts, parent) if listens() else _NO_SPAN
+
+
+@contextmanager
+def _recorded(name: str, facts: Mapping[str, str], parent: str | None) -> Iterator[None]:
+    assert _tracer is not None, "somebody listens"
+    continued = propagate.extract({"traceparent": parent}) if parent else None
     # The text of an exception may quote what a person typed: only its type is told.
     with _tracer.start_as_current_span(
-        name, context=context, attributes=dict(facts), record_exception=False, set_status_on_exception=False
+        name, context=continued, attributes=dict(facts), record_exception=False, set_status_on_exception=False
     ) as current:
         try:
             yield

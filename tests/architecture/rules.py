@@ -17,7 +17,8 @@ PURE_MODULES: Final = tuple(f"{place.removesuffix('/').removesuffix('.py').repla
 # fmt: off
 PURE_IMPORTS: Final = frozenset({
     "__future__", "abc", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum", "functools",
-    "hashlib", "hmac", "inspect", "itertools", "math", "msgspec", "re", "types", "typing", "typing_extensions", "uuid",
+    "hashlib", "hmac", "inspect", "itertools", "math", "msgspec", "re", "struct", "types", "typing",
+    "typing_extensions", "uuid", "zlib",
 })
 # fmt: on
 """What the pure core may import beside itself. All of it computes; none of it looks at the world."""

@@ -88,7 +88,7 @@ class HastyGateway(RecordingGateway):
 WALK: Final = [
     "duly.runtime.application:Duly.execute",
     # Act I: one command, one transaction.
-    "duly.transaction.command_bus:CommandBus.execute",
+    "duly.transaction.command_bus:CommandBus.settle",
     "duly.transaction.door:FieldChecks.check",
     "duly.work.unit_of_work:UnitOfWork.run",
     f"{__name__}:place_order",
@@ -202,8 +202,8 @@ async def test_a_gateway_that_is_called_too_early_is_seen_on_the_walk() -> None:
 def test_an_act_that_reaches_back_is_seen() -> None:
     steps = Footsteps()
     steps.entered += [
-        "duly.transaction.command_bus:CommandBus.execute",
+        "duly.transaction.command_bus:CommandBus.settle",
         "duly.delivery.delivery:Delivery.deliver",
-        "duly.transaction.command_bus:CommandBus.execute",
+        "duly.transaction.command_bus:CommandBus.settle",
     ]
     assert acts_of(steps) == ["I", "II", "I"]

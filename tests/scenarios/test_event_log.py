@@ -135,8 +135,8 @@ async def test_the_log_holds_every_event_in_order_with_where_it_came_from(start:
 
 async def test_a_tenant_reads_its_own_events_and_who_asks_for_it_those_of_all(start: Start) -> None:
     running = await start(orders())
-    for tenant in ("acme", "other", "acme"):
-        await running.app.execute(Open(number=f"{tenant}-{id(object())}-{tenant}", lines=0), tenant=tenant)
+    for number, tenant in enumerate(("acme", "other", "acme")):
+        await running.app.execute(Open(number=f"o-{number}", lines=0), tenant=tenant)
     assert [event.position for event in await recorded(running)] == [1, 3]
     assert [event.position for event in await recorded(running, tenant="other")] == [2]
     everybody = await recorded(running, tenant=None, every_tenant=True)

@@ -144,7 +144,7 @@ class JsonHttpGateway(Generic[E]):
             recipient=recipient,
             summary=one_line(self._summary(effect) if self._summary else self._codec.label),
             content_type="application/json",
-            body=self._codec.encode_whole(effect),
+            body=self._codec.encode_whole(effect).encode(),
         )
 
     async def open(self) -> None:

@@ -54,6 +54,7 @@ class RecordingGateway:
         self.name: Final = name
         self.channel: Final = channel
         self.effects: Final[tuple[type[Effect], ...]] = effect_types
+        self._codecs: dict[type[Effect], Codec[Effect]] = {cls: Codec(cls, cls.__duly__.name) for cls in effect_types}
         self.live: Final = live
         self.slots: Final = slots
         self.call_timeout: Final = call_timeout
@@ -71,14 +72,14 @@ class RecordingGateway:
 
     def prepare(self, effect: Effect, effect_id: str) -> Prepared:
         """The effect as JSON; its recipient is its field ``to``, if it has one."""
-        if type(effect) not in self.effects:
+        if type(effect) not in self._codecs:
             raise wrong_effect(self.name, effect)
         shown = getattr(effect, "subject", None) or getattr(effect, "text", None) or effect.__duly__.name
         return Prepared(
             recipient=str(getattr(effect, "to", "")),
             summary=one_line(str(shown)),
             content_type="application/json",
-            body=Codec(type(effect), effect.__duly__.name).encode_whole(effect),
+            body=self._codecs[type(effect)].encode_whole(effect).encode(),
             attachments=getattr(effect, "attachments", ()),
         )
 

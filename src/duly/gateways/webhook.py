@@ -137,7 +137,7 @@ class WebhookGateway:
             recipient=effect.endpoint,
             summary=one_line(effect.event),
             content_type="application/json",
-            body=self._body_codec.encode_whole(body),
+            body=self._body_codec.encode_whole(body).encode(),
             destination=effect.endpoint,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -24,12 +24,22 @@ from duly.messages.upcasting import (
 __all__ = ["Catalog", "JsonFields", "Upcaster", "upcast"]
 
 
+class _Codecs(dict[type[Message], Codec[Message]]):
+    """Codecs by type. That of an event which nobody hears is made when it is said: it is stored too."""
+
+    def __missing__(self, cls: type[Message]) -> Codec[Message]:
+        codec = self[cls] = Codec(cls, cls.__duly__.name)
+        return codec
+
+
 class Catalog:
     """All message types of an application, by class and by stored name."""
 
     def __init__(self, types: Mapping[type[Message], Upcasters]) -> None:
         """*types* maps each type to its upcasters by the version they start from."""
-        self._codecs: dict[type[Message], Codec[Message]] = {}
+        self._codecs = _Codecs()
+        self.codec: Callable[[type[Message]], Codec[Message]] = self._codecs.__getitem__
+        """The codec of a type."""
         self._by_name: dict[str, type[Message]] = {}
         self._as_today: dict[tuple[str, int], Codec[Message]] = {}
         self._upcasters: dict[type[Message], Upcasters] = dict(types)
@@ -40,15 +50,8 @@ class Catalog:
             for name in type_names((cls,)):
                 self._by_name[name] = cls
 
-    def codec(self, cls: type[Message]) -> Codec[Message]:
-        """The codec of a type; made on first use, since an event that nobody hears is stored too."""
-        codec = self._codecs.get(cls)
-        if codec is None:
-            codec = self._codecs[cls] = Codec(cls, cls.__duly__.name)
-        return codec
-
     def said(self) -> dict[str, type[Message]]:
-        """By stored name, the types of which something was encoded or decoded here, also those that nobody hears."""
+        """By stored name, the types whose codecs are here: those of the start, and what nobody hears and was said."""
         return {cls.__duly__.name: cls for cls in self._codecs}
 
     def type_of(self, envelope: StoredMessage) -> type[Message]:

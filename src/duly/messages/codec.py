@@ -17,8 +17,7 @@ JSON_DEPTH_MAX: Final = 32
 
 T = TypeVar("T")
 
-_NO_NUMBER: Final = re.compile(rb"null|NaN|Infinity")
-_ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 
 
@@ -36,18 +35,19 @@ class Codec(Generic[T]):
         self.cls = cls
         self.label = label
         self._decoder = msgspec.json.Decoder(cls)
-        self._personal = marked_fields(cls, Marker.PERSONAL)
+        self.personal = marked_fields(cls, Marker.PERSONAL)
+        """The names of its personal fields."""
 
     def encode(self, value: T) -> Encoded:
         """*value* as JSON. Raises `InvalidMessage`, `PayloadTooLarge`."""
-        raw = self.encode_whole(value)
-        if not self._personal:
-            return Encoded(raw.decode())
-        fields: dict[str, Any] = msgspec.json.decode(raw)
-        personal = {name: fields.pop(name) for name in self._personal if name in fields}
+        text = self.encode_whole(value)
+        if not self.personal:
+            return Encoded(text)
+        fields: dict[str, Any] = msgspec.json.decode(text)
+        personal = {name: fields.pop(name) for name in self.personal if name in fields}
         return Encoded(_encoder.encode(fields).decode(), _encoder.encode(personal).decode())
 
-    def encode_whole(self, value: T) -> bytes:
+    def encode_whole(self, value: T) -> str:
         """*value* as one JSON object, personal fields included: for digests and documents."""
         try:
             raw = _encoder.encode(value)
@@ -58,17 +58,22 @@ class Codec(Generic[T]):
             ) from None
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidMessage(f"{self.label} cannot be stored as JSON: {error}") from None
-        self._check_limits(value, raw)
+        text = raw.decode()
+        if len(raw) > PAYLOAD_BYTES_MAX or "\\u0000" in text or text.count("[") + text.count("{") > JSON_DEPTH_MAX:
+            check_text(text, len(raw), self.label)
+        # msgspec writes a NaN float as null and a NaN Decimal as "NaN": only then is a closer look worth its time.
+        if ("null" in text or "NaN" in text or "Infinity" in text) and value is not None:
+            self._check_numbers(value)
         try:
-            self._decoder.decode(raw)
+            self._decoder.decode(text)
         except msgspec.ValidationError as error:
             raise InvalidMessage(f"{self.label} is malformed: {error}") from None
-        return raw
+        return text
 
     def decode(self, body: str | bytes, personal: str | None = None) -> T:
         """The value of a stored body. Raises `InvalidMessage` when it does not fit the type."""
         try:
-            if not self._personal:
+            if not self.personal:
                 return self._decoder.decode(body)
             fields: dict[str, Any] = msgspec.json.decode(body)
             fields.update(msgspec.json.decode(personal) if personal else {})
@@ -79,7 +84,7 @@ class Codec(Generic[T]):
     def decode_fields(self, fields: dict[str, Any]) -> T:
         """The value of stored fields, personal ones among them; those that are missing were erased."""
         try:
-            return msgspec.convert({**dict.fromkeys(self._personal, ERASED), **fields}, self.cls)
+            return msgspec.convert({**dict.fromkeys(self.personal, ERASED), **fields}, self.cls)
         except (msgspec.ValidationError, RecursionError) as error:
             raise InvalidMessage(f"A stored {self.label} cannot be read: {error}") from None
 
@@ -87,45 +92,48 @@ class Codec(Generic[T]):
         """The value of outside data: JSON text, or the mapping decoded from it. Raises `InvalidMessage`."""
         try:
             if isinstance(data, (str, bytes)):
-                check_text(data if isinstance(data, bytes) else data.encode(), self.label)
-                return self._decoder.decode(data)
+                text, size = (data.decode(), len(data)) if isinstance(data, bytes) else (data, len(data.encode()))
+                check_text(text, size, self.label)
+                return self._decoder.decode(text)
             return msgspec.convert(data, self.cls)
         except UnicodeEncodeError:
             raise InvalidMessage(f"{self.label} holds a lone surrogate, which is no text.") from None
+        except UnicodeDecodeError as error:
+            raise InvalidMessage(f"{self.label} is malformed: {error}") from None
         except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
             raise InvalidMessage(f"{self.label} is malformed: {error}") from None
 
-    def _check_limits(self, value: T, raw: bytes) -> None:
-        check_text(raw, self.label)
-        # msgspec writes a NaN float as null and a NaN Decimal as "NaN": only then is a closer look worth its time.
-        if value is not None and _NO_NUMBER.search(raw):
-            where = _not_finite(msgspec.to_builtins(value, builtin_types=(Decimal,)), "$")
-            if where:
-                raise InvalidMessage(f"{self.label} holds a number that is not finite at {where}. Store None instead.")
+    def _check_numbers(self, value: T) -> None:
+        where = _not_finite(msgspec.to_builtins(value, builtin_types=(Decimal,)), "$")
+        if where:
+            raise InvalidMessage(f"{self.label} holds a number that is not finite at {where}. Store None instead.")
 
 
-def check_text(raw: bytes, label: str) -> None:
-    """Refuse JSON that is too large, too deep or holds NUL. Raises `InvalidMessage`, `PayloadTooLarge`."""
-    if len(raw) > PAYLOAD_BYTES_MAX:
+def check_text(text: str, size: int, label: str) -> None:
+    """Refuse JSON of *size* bytes that is too large, too deep or holds NUL.
+
+    Raises `InvalidMessage`, `PayloadTooLarge`.
+    """
+    if size > PAYLOAD_BYTES_MAX:
         raise PayloadTooLarge(
-            f"{label} has {len(raw):,} bytes as JSON; the limit is {PAYLOAD_BYTES_MAX:,}. "
+            f"{label} has {size:,} bytes as JSON; the limit is {PAYLOAD_BYTES_MAX:,}. "
             "Store the large part elsewhere and keep a reference to it."
         )
-    if b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
+    if "\\u0000" in text and _ESCAPED_NUL.search(text):
         raise InvalidMessage(f"{label} holds a NUL character, which PostgreSQL cannot store. Remove it.")
-    if raw.count(b"[") + raw.count(b"{") > JSON_DEPTH_MAX and _depth(raw) > JSON_DEPTH_MAX:
+    if text.count("[") + text.count("{") > JSON_DEPTH_MAX and _depth(text) > JSON_DEPTH_MAX:
         raise InvalidMessage(f"{label} is nested deeper than {JSON_DEPTH_MAX} levels. Flatten it.")
 
 
-def _depth(raw: bytes) -> int:
+def _depth(text: str) -> int:
     """How deep the brackets of JSON are nested, brackets inside strings left out."""
     depth = deepest = 0
-    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', raw):
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
         mark = token.group()
-        if mark in (b"[", b"{"):
+        if mark in ("[", "{"):
             depth += 1
             deepest = max(deepest, depth)
-        elif mark in (b"]", b"}"):
+        elif mark in ("]", "}"):
             depth -= 1
     return deepest
 

@@ -87,7 +87,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def link(self) -> Link:
         """This message as a step of the chains of what follows from it."""
-        return Link(self.kind.value, self.name, self.id, self.handler)
+        return Link(self.kind._value_, self.name, self.id, self.handler)
 
 
 _links = msgspec.json.Decoder(tuple[Link, ...])

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 from typing import Final
+from zlib import crc32
 
 from duly.errors import InvalidCommandId, InvalidTenant
 
@@ -24,10 +26,11 @@ def derived_id(tenant: str, cause: str, *, handler: str, ordinal: int | str) -> 
 
     *ordinal* is a count from 0 or the caller's own key. The parts are length-prefixed, so none can imitate another.
     """
-    kind = _KEY if isinstance(ordinal, str) else _COUNT
-    prefixed = b"".join((_sized(tenant), _sized(cause), _sized(handler), kind, _sized(str(ordinal))))
-    text = blake2b(prefixed, digest_size=16, person=b"duly-id").hexdigest()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    raw = cause.encode()
+    made = _counted(handler, ordinal) if isinstance(ordinal, int) else _sized(handler) + _KEY + _sized(ordinal)
+    digest = _ids_of(tenant).copy()
+    digest.update(len(raw).to_bytes(4, "big") + raw + made)
+    return b"-".join(_groups(digest.hexdigest().encode())).decode()
 
 
 def _sized(text: str) -> bytes:
@@ -35,24 +38,37 @@ def _sized(text: str) -> bytes:
     return len(raw).to_bytes(4, "big") + raw
 
 
+_groups: Final = Struct("8s4s4s4s12s").unpack
 _KEY: Final = _sized("k")
 _COUNT: Final = _sized("n")
 
 
+# Tenants and handlers are few and causes are many: what is the same in the next id is kept.
+@lru_cache(maxsize=1024)
+def _ids_of(tenant: str) -> blake2b:
+    return blake2b(_sized(tenant), digest_size=16, person=b"duly-id")
+
+
+@lru_cache(maxsize=1024)
+def _counted(handler: str, ordinal: int) -> bytes:
+    return _sized(handler) + _COUNT + _sized(str(ordinal))
+
+
 def digest_of(*parts: str | bytes) -> str:
     """A 256-bit digest of the parts, hexadecimal; tells one body from another."""
-    digest = blake2b(digest_size=32)
+    digest = _digests.copy()
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
+        digest.update(len(raw).to_bytes(4, "big") + raw)
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=256)  # the promises of one commit often share a lane
+_digests: Final = blake2b(digest_size=32)
+
+
 def bucket_of(lane: str) -> int:
     """The bucket of a lane, 0 to `BUCKETS` - 1, stable across processes and releases."""
-    return int.from_bytes(blake2b(lane.encode(), digest_size=4).digest(), "big") % BUCKETS
+    return crc32(lane.encode()) % BUCKETS
 
 
 def lane_of(tenant: str, key: str) -> str:

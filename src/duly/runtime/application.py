@@ -226,7 +226,8 @@ class Duly(LogAccess, Upkeep):
         `StoreError`, and whatever the handlers raise.
         """
         self._check_open()
-        return await self._commands.execute(command, tenant=self._scope(tenant), command_id=command_id)
+        result, _ = await self._commands.settle(command, tenant=self._scope(tenant), command_id=command_id)
+        return result
 
     async def schedule(
         self, command: Command[object], *, at: Moment, tenant: str | None = None, command_id: str | None = None

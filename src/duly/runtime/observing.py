@@ -5,16 +5,11 @@ from __future__ import annotations
 import logging
 
 from duly.telemetry import log, span
-from duly.work.context import HandlerCall, Proceed, Resting
-from duly.work.scope import Scope
+from duly.work.context import HandlerCall, Proceed, Watching
 
 
-class Observing(Resting):
+class Observing(Watching):
     """A span around each handler, and a debug record of how it ended. Bodies of messages are never told."""
-
-    def rests(self, scope: Scope) -> bool:
-        """Whether nobody takes spans or debug records."""
-        return not scope.is_watched
 
     async def __call__(self, call: HandlerCall, proceed: Proceed) -> object:
         """Proceed, and tell of it."""

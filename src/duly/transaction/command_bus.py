@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 from datetime import timedelta
-from secrets import token_hex
-from typing import Final, TypeVar, cast
-from uuid import uuid4
+from os import urandom
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -27,7 +27,7 @@ from duly.messages.identity import checked_command_id, checked_tenant, derived_i
 from duly.messages.message import Command, Message
 from duly.ports.change import Conflict, Done, Exists, InboxWrite, Repeat, Taken, Verdict, Void
 from duly.ports.store import Committing
-from duly.telemetry import current_trace, listens, log, span
+from duly.telemetry import current_trace, is_watched, log, span
 from duly.transaction.door import FieldChecks
 from duly.work.contention import CONFLICT_RETRIES_MAX, Contention
 from duly.work.routes import CommandRoute, Routes
@@ -46,6 +46,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     route: CommandRoute
     command_id: str
     digest: str
+    token: str
+    """Tells this execution from every other one of the same command."""
+    is_watched: bool
+    """Whether anybody takes spans or debug records of it: asked once, since to ask is not cheap."""
 
 
 class CommandBus:
@@ -65,46 +69,41 @@ class CommandBus:
         self._store = store
         self.inbox_keep = inbox_keep
         self._checks = checks
+        for cls in routes.commands:
+            checks.look_into(cls)
         self._on_commit = on_commit
         self._contention = contention
 
-    async def execute(self, command: Command[R], *, tenant: str | None, command_id: str | None = None) -> R:
-        """Run *command* and everything that follows from it in one transaction; the handler's result.
+    def settle(
+        self, command: Command[R], *, tenant: str | None, command_id: str | None
+    ) -> Awaitable[tuple[R, Done | Repeat]]:
+        """Run *command* and everything that follows from it in one transaction; the handler's result, with what the
+        store said.
 
         The same *command_id* runs once per tenant: a repeat gets the first result. Raises `InvalidInput`,
         `CommandIdReused`, `ConcurrencyConflict`, `AggregateExists`, `UniqueViolation`, `StoreError`, and whatever the
         handlers raise.
         """
-        result, _ = await self.settle(command, tenant=tenant, command_id=command_id)
-        # The start has checked that the handler's return type is the command's R.
-        return cast("R", result)
-
-    async def settle(
-        self, command: Command[R], *, tenant: str | None, command_id: str | None
-    ) -> tuple[object, Done | Repeat]:
-        """As `execute`; the result, with what the store said."""
         execution = self.admit(command, checked_tenant(tenant), command_id)
-        if not listens():
-            return await self._until_settled(execution)
-        facts = {"duly.tenant": execution.envelope.tenant, "duly.message_id": execution.envelope.id}
-        with span(f"execute {execution.envelope.name}", facts):
-            return await self._until_settled(execution)
+        return self._watched(execution) if execution.is_watched else self._until_settled(execution)
 
     def admit(self, command: Command[R], tenant: str, command_id: str | None) -> Execution:
         """*command* with its origin, checked. Raises `InvalidInput`."""
         cls = type(command)
         route = self._routes.command(cls)
-        command_id = checked_command_id(command_id) if command_id is not None else str(uuid4())
+        token = urandom(16).hex()
+        command_id = checked_command_id(command_id) if command_id is not None else _uuid_of(token)
         body = self._routes.catalog.codec(cls).encode_whole(command)
         self._checks.check(command)
+        facts = cls.__duly__
         envelope = Envelope(
             id=derived_id(tenant, command_id, handler=route.handler.identity, ordinal=0),
             tenant=tenant,
             kind=Kind.COMMAND,
-            name=cls.__duly__.name,
-            version=cls.__duly__.version,
+            name=facts.name,
+            version=facts.version,
             body="",
-            subject=str(getattr(command, cls.__duly__.subject)) if cls.__duly__.subject else None,
+            subject=str(getattr(command, facts.subject)) if facts.subject else None,
             trace=current_trace(),
         )
         return Execution(
@@ -112,14 +111,25 @@ class CommandBus:
             envelope=envelope,
             route=route,
             command_id=command_id,
-            digest=digest_of(cls.__duly__.name, body),
+            digest=digest_of(facts.name, body),
+            token=token,
+            is_watched=is_watched(),
         )
 
-    async def _until_settled(self, execution: Execution) -> tuple[object, Done | Repeat]:
+    async def _watched(self, execution: Execution) -> tuple[Any, Done | Repeat]:
+        facts = {"duly.tenant": execution.envelope.tenant, "duly.message_id": execution.envelope.id}
+        with span(f"execute {execution.envelope.name}", facts):
+            return await self._until_settled(execution)
+
+    async def _until_settled(self, execution: Execution) -> tuple[Any, Done | Repeat]:
+        """The result is the command's R: the start has checked that its handler's return type is."""
         verdict: Verdict | None = None
         for attempt in range(CONFLICT_RETRIES_MAX + 1):
-            async with self._contention.turn(execution.envelope.tenant, verdict, attempt):
+            if verdict is None:
                 verdict, result = await self._once(execution)
+            else:
+                async with self._contention.turn(execution.envelope.tenant, verdict, attempt):
+                    verdict, result = await self._once(execution)
             match verdict:
                 case Done():
                     return result, verdict
@@ -148,13 +158,13 @@ class CommandBus:
     async def _once(self, execution: Execution) -> tuple[Verdict, object]:
         envelope, route = execution.envelope, execution.route
         try:
-            async with UnitOfWork(self._routes, self._store, envelope.tenant) as work:
+            async with UnitOfWork(self._routes, self._store, envelope.tenant, is_watched=execution.is_watched) as work:
                 result = await work.run(route.handler, execution.command, envelope)
                 inbox = InboxWrite(
                     id=execution.command_id,
                     name=envelope.name,
                     digest=execution.digest,
-                    token=token_hex(16),
+                    token=execution.token,
                     result=self._encoded_result(route, result),
                     keep=self.inbox_keep,
                 )
@@ -184,13 +194,16 @@ class CommandBus:
         return row
 
     def _encoded_result(self, route: CommandRoute, result: object) -> str:
+        if result is None and route.result.cls is type(None):
+            return "null"
         encoded = route.result.encode_whole(result)
-        if len(encoded) > RESULT_BYTES_MAX:
+        size = len(encoded.encode())
+        if size > RESULT_BYTES_MAX:
             raise PayloadTooLarge(
-                f"The result of {route.handler.name} has {len(encoded):,} bytes; the limit is {RESULT_BYTES_MAX:,}. "
+                f"The result of {route.handler.name} has {size:,} bytes; the limit is {RESULT_BYTES_MAX:,}. "
                 "Return an id, and let a query read the rest."
             )
-        return encoded.decode()
+        return encoded
 
     def _repeated(self, execution: Execution, row: Repeat) -> object:
         if row.digest != execution.digest:
@@ -216,7 +229,7 @@ class QueryBus:
             raise UnknownCommand(f"No module answers {type(query).__qualname__}. Write a handler with @module.query.")
         self._routes.catalog.codec(type(query)).encode_whole(query)
         envelope = Envelope(
-            id=str(uuid4()),
+            id=_uuid_of(urandom(16).hex()),
             tenant=tenant,
             kind=Kind.COMMAND,
             name=type(query).__duly__.name,
@@ -228,3 +241,8 @@ class QueryBus:
                 answer = await work.run(route.handler, query, envelope)
             work.check_unchanged()
         return answer
+
+
+def _uuid_of(random: str) -> str:
+    """A UUID of version 4 (RFC 9562, 5.4) of 32 random hexadecimal digits, at an eighth of what `uuid.uuid4` takes."""
+    return f"{random[:8]}-{random[8:12]}-4{random[13:16]}-a{random[17:20]}-{random[20:]}"

@@ -13,21 +13,22 @@ FieldCheck: TypeAlias = Callable[[str, str], object]
 
 
 class FieldChecks:
-    """Checks fields that are marked as phone numbers or addresses, each type looked into once."""
+    """Checks fields that are marked as phone numbers or addresses, of types that were looked into."""
 
     def __init__(self, checks: Mapping[Marker, FieldCheck]) -> None:
         self._checks = checks
         self._fields: dict[type[Message], tuple[tuple[str, FieldCheck], ...]] = {}
 
+    def look_into(self, cls: type[Message]) -> None:
+        """Learn what is to be checked of messages of a type."""
+        self._fields[cls] = tuple(
+            (field, check) for marker, check in self._checks.items() for field in marked_fields(cls, marker)
+        )
+
     def check(self, message: Message) -> None:
         """Raises `InvalidField`, naming the field."""
         cls = type(message)
-        fields = self._fields.get(cls)
-        if fields is None:
-            fields = self._fields[cls] = tuple(
-                (field, check) for marker, check in self._checks.items() for field in marked_fields(cls, marker)
-            )
-        for field, check in fields:
+        for field, check in self._fields[cls]:
             value = getattr(message, field)
             if value is not None:
                 check(value, f"{cls.__duly__.name}.{field}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Generic, TypeAlias, TypeVar, cast
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -50,12 +50,12 @@ class Tracking:
         self._log = log
 
     async def execute(self, command: Command[R], *, tenant: str | None, command_id: str | None) -> Executed[R]:
-        """As `CommandBus.execute`, with a token.
+        """As `CommandBus.settle`, with a token.
 
         The commit of an earlier execution is not known any more. Whatever is committed by now covers it.
         """
         result, verdict = await self._commands.settle(command, tenant=tenant, command_id=command_id)
-        return Executed(result=cast("R", result), token=token_of(await self._mark(verdict)))
+        return Executed(result=result, token=token_of(await self._mark(verdict)))
 
     async def _mark(self, verdict: Done | Repeat) -> Mark:
         match verdict:

@@ -35,6 +35,7 @@ class AggregateType(Generic[A]):
         self.schema = cls.__duly__.version
         self.unique = marked_fields(cls, Marker.UNIQUE)
         self.index = marked_fields(cls, Marker.INDEX)
+        self.is_findable = bool(self.unique or self.index)
         self._codec = Codec(cls, self.name)
         self._upcasters = upcasters
 
@@ -50,13 +51,13 @@ class AggregateType(Generic[A]):
 
     def encode(self, aggregate: A) -> str:
         """The document of an aggregate. Raises `InvalidMessage`."""
-        return self._codec.encode_whole(aggregate).decode()
+        return self._codec.encode_whole(aggregate)
 
     def decode(self, document: Stored) -> A:
         """The aggregate of its stored form, brought up to the present version of its fields."""
         assert isinstance(document, StoredDocument)
         body = upcast(document.body, document.schema, self.schema, self._upcasters)
-        aggregate = self._codec.decode(body.encode())
+        aggregate = self._codec.decode(body)
         if aggregate.id != document.id:
             raise InvalidField("id", f"The document {self.name}/{document.id} calls itself {aggregate.id!r}.")
         return aggregate
@@ -78,7 +79,7 @@ class AggregateType(Generic[A]):
 
     def entries(self, aggregate: A) -> tuple[Entry, ...]:
         """The findable values of an aggregate; a field that is None has none."""
-        if not self.unique and not self.index:
+        if not self.is_findable:
             return ()
         found = [
             Entry(self.name, field, value, "", aggregate.id)

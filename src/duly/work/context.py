@@ -11,7 +11,6 @@ import msgspec
 from duly.messages.envelope import Link
 from duly.messages.message import Message
 from duly.work.module import HandlerKind
-from duly.work.scope import Scope
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,13 +39,9 @@ Middleware: TypeAlias = Callable[[HandlerCall, Proceed], Awaitable[object]]
 """Wraps handlers of commands, in_transaction and after_commit: ``return await proceed()`` goes on."""
 
 
-class Resting(ABC):
-    """Middleware that has nothing to do at times: calls then go past it, and no `HandlerCall` is made for it."""
+class Watching(ABC):
+    """Middleware that only tells what is done: handlers are called without it while nobody takes spans or records."""
 
     @abstractmethod
     async def __call__(self, call: HandlerCall, proceed: Proceed) -> object:
         """As any middleware."""
-
-    @abstractmethod
-    def rests(self, scope: Scope) -> bool:
-        """Whether it would only proceed."""

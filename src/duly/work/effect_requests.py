@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 from duly.errors import CascadeTooDeep, InvalidField, InvalidInput, PayloadTooLarge
 from duly.messages.envelope import CASCADE_DEPTH_MAX, Link
-from duly.messages.fields import ERASED, Marker, marked_fields
+from duly.messages.fields import ERASED
 from duly.messages.identity import derived_id, digest_of, recipient_hash
 from duly.messages.message import Effect
 from duly.ports.change import Intent
@@ -56,8 +55,9 @@ class Effects:
         chain = handling.chain
         _check_chain(cls, chain)
         way = scope.way(cls)
-        scope.catalog.codec(cls).encode_whole(effect)
-        _check_not_erased(effect)
+        codec = scope.catalog.codec(cls)
+        codec.encode_whole(effect)
+        _check_not_erased(effect, codec.personal)
         effect_id = derived_id(
             scope.tenant,
             handling.cause.id,
@@ -101,21 +101,16 @@ def request_digest(prepared: Prepared) -> str:
     return digest_of(*parts, files) if prepared.attachments else digest_of(*parts)
 
 
-def _check_not_erased(effect: Effect) -> None:
+def _check_not_erased(effect: Effect, personal: tuple[str, ...]) -> None:
     """Refuse what was made from the data of a person who was erased meanwhile. Raises `InvalidField`."""
     cls: type = type(effect)
-    for field in _personal_fields(cls):
+    for field in personal:
         if getattr(effect, field) == ERASED:
             raise InvalidField(
                 field,
                 f"{field} of {cls.__qualname__} was erased, together with the person whose it was: there is "
                 "nobody to send it to any more.",
             )
-
-
-@lru_cache(maxsize=1_024)
-def _personal_fields(cls: type) -> tuple[str, ...]:
-    return marked_fields(cls, Marker.PERSONAL)
 
 
 def _check_text(name: str, value: str | None, characters_max: int) -> None:

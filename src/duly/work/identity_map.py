@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any, TypeAlias, TypeVar
+
+import msgspec
 
 from duly.domain.aggregate import ID_CHARACTERS_MAX, Aggregate, Recorded, stream_of, take_recorded
 from duly.errors import AggregateExists, InvalidField, InvalidInput, ReadOnlyUse, UnrecordedChange
@@ -19,34 +22,18 @@ Key: TypeAlias = tuple[str, str]
 """Stored name of the type, and id."""
 
 
-class Tracked:
+class Tracked(msgspec.Struct, eq=False):
     """One aggregate in hand: as it was loaded (None: new), and what it is now."""
 
-    __slots__ = ("aggregate", "aggregate_type", "checked", "document", "entries", "recorded", "removed", "written")
-
-    def __init__(
-        self,
-        aggregate_type: AggregateType[Any],
-        aggregate: Aggregate,
-        document: Stored | None,
-        entries: tuple[Entry, ...],
-        *,
-        checked: bool,
-    ) -> None:
-        self.aggregate_type = aggregate_type
-        self.aggregate = aggregate
-        self.document = document
-        self.entries = entries
-        self.checked = checked
-        self.recorded = False
-        self.removed = False
-        self.written = 0
-        """How many events of a stream are counted in the (open) transaction beyond those of `document`."""
-
-    @property
-    def version(self) -> int:
-        """The version in the database; 0 for a new one."""
-        return self.document.version + self.written if self.document else self.written
+    aggregate_type: AggregateType[Any]
+    aggregate: Aggregate
+    document: Stored | None
+    entries: tuple[Entry, ...]
+    version: int
+    """The version in the (open) transaction, or the database; 0 for a new one."""
+    checked: bool
+    recorded: bool = False
+    removed: bool = False
 
     @property
     def stream(self) -> str:
@@ -55,7 +42,7 @@ class Tracked:
 
     def remember(self) -> Callable[[], None]:
         """What puts it back as it is now, the fields of its aggregate included. What was read stays `checked`."""
-        held = {name: getattr(self, name) for name in self.__slots__ if name != "checked"}
+        held = {name: getattr(self, name) for name in self.__struct_fields__ if name != "checked"}
         memory = Memory(self.aggregate)
 
         def restore() -> None:
@@ -66,17 +53,16 @@ class Tracked:
         return restore
 
 
-class DocumentChanges:
+class DocumentChanges(msgspec.Struct):
     """What the aggregates in hand add to a change."""
 
-    def __init__(self) -> None:
-        self.documents: list[DocumentWrite] = []
-        self.checks: list[VersionCheck] = []
-        self.entries_removed: list[Entry] = []
-        self.entries_added: list[Entry] = []
-        self.snapshots: list[SnapshotWrite] = []
-        self.silent: list[str] = []
-        """Streams that were added and have no event yet."""
+    documents: list[DocumentWrite] = []
+    checks: list[VersionCheck] = []
+    entries_removed: list[Entry] = []
+    entries_added: list[Entry] = []
+    snapshots: list[SnapshotWrite] = []
+    silent: list[str] = []
+    """Streams that were added and have no event yet."""
 
     def __bool__(self) -> bool:
         return bool(self.documents)
@@ -99,14 +85,13 @@ class Moment:
         self.peeked = peeked
 
 
-class IdentityMap:
+class IdentityMap(msgspec.Struct, eq=False):
     """Keeps each aggregate once, so that two handlers of one unit of work change the same object."""
 
-    def __init__(self) -> None:
-        self._tracked: dict[Key, Tracked] = {}
-        self._missing: dict[Key, None] = {}
-        self._peeked: list[tuple[AggregateType[Any], Aggregate, Stored]] = []
-        self._moments: list[Moment] = []
+    _tracked: dict[Key, Tracked] = {}
+    _missing: dict[Key, None] = {}
+    _peeked: list[tuple[AggregateType[Any], Aggregate, Stored]] = []
+    _moments: list[Moment] = []
 
     def get(self, aggregate_type: AggregateType[A], aggregate_id: str) -> A | None:
         """The aggregate in hand, if it is; `is_known` tells whether None is an answer."""
@@ -128,7 +113,9 @@ class IdentityMap:
         if key not in self._tracked:
             aggregate = aggregate_type.decode(document)
             entries = aggregate_type.entries(aggregate)
-            tracked = self._tracked[key] = Tracked(aggregate_type, aggregate, document, entries, checked=checked)
+            tracked = self._tracked[key] = Tracked(
+                aggregate_type, aggregate, document, entries, document.version, checked
+            )
             for moment in self._moments:
                 moment.tracked[key] = (tracked, tracked.remember())
         tracked = self._tracked[key]
@@ -162,18 +149,18 @@ class IdentityMap:
             )
         key = (aggregate_type.name, aggregate.id)
         present = self._tracked.get(key)
-        if present is not None and present.removed:
+        if present is None:
+            self._missing.pop(key, None)
+            self._tracked[key] = Tracked(aggregate_type, aggregate, None, (), 0, checked=True)
+        elif present.removed:
             raise InvalidInput(
                 f"{aggregate_type.name}/{aggregate.id} was removed in this unit of work: it cannot be added again."
             )
-        if present is not None and present.aggregate is not aggregate:
+        elif present.aggregate is not aggregate:
             raise AggregateExists(
                 f"{aggregate_type.name}/{aggregate.id} is in hand already: it was got or added earlier in this unit of "
                 "work. Change that one instead."
             )
-        if present is None:
-            self._missing.pop(key, None)
-            self._tracked[key] = Tracked(aggregate_type, aggregate, None, (), checked=True)
 
     def remove(self, aggregate_type: AggregateType[Any], aggregate: Aggregate) -> None:
         """Mark an aggregate in hand as removed."""
@@ -189,16 +176,18 @@ class IdentityMap:
         for tracked in self._tracked.values():
             if "_recorded" in tracked.aggregate.__dict__:
                 tracked.recorded = True
-                found += [(recorded, tracked) for recorded in take_recorded(tracked.aggregate)]
+                found += zip(take_recorded(tracked.aggregate), repeat(tracked))
         if len(found) > 1:
             found.sort(key=lambda pair: pair[0].place)
         return found
 
     def changes(self) -> DocumentChanges:
         """What is to be written and checked now. Raises `InvalidMessage` for what cannot be stored."""
-        self._refuse_changed_peeks()
+        if self._peeked:
+            self._refuse_changed_peeks()
         found = DocumentChanges()
-        found.checks += [VersionCheck(name, aggregate_id, 0) for name, aggregate_id in self._missing]
+        for name, aggregate_id in self._missing:
+            found.checks.append(VersionCheck(name, aggregate_id, 0))
         for tracked in self._tracked.values():
             self._add_change(tracked, found)
         return found
@@ -211,9 +200,8 @@ class IdentityMap:
                 del self._tracked[write.type, write.id]
                 self._missing[write.type, write.id] = None
                 continue
-            if isinstance(tracked.aggregate_type, StreamType):
-                tracked.written += write.grows
-            else:
+            tracked.version += write.grows
+            if not isinstance(tracked.aggregate_type, StreamType):
                 tracked.document = StoredDocument(write.id, write.expected + 1, write.schema, write.body)
             tracked.entries = tracked.aggregate_type.entries(tracked.aggregate)
             tracked.recorded = False
@@ -264,7 +252,8 @@ class IdentityMap:
         found.documents.append(
             DocumentWrite(type=of.name, id=aggregate.id, expected=tracked.version, schema=of.schema, body=body)
         )
-        self._add_entries(tracked, found)
+        if of.is_findable:
+            self._add_entries(tracked, found)
 
     def _add_events(self, of: StreamType[Any], tracked: Tracked, found: DocumentChanges) -> None:
         """The head of a stream, whose version counts events; the events go with the messages of the change."""
@@ -278,7 +267,8 @@ class IdentityMap:
                 found.checks.append(VersionCheck(of.name, aggregate.id, version))
             return
         found.documents.append(of.head(aggregate, version, grows))
-        self._add_entries(tracked, found)
+        if of.is_findable:
+            self._add_entries(tracked, found)
         if (snapshot := of.snapshot(aggregate, tracked.document)) is not None:
             found.snapshots.append(snapshot)
 

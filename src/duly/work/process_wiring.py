@@ -84,7 +84,7 @@ def domain_events(process: ProcessType) -> set[type[Message]]:
     return {cls for cls in process.table.types if issubclass(cls, DomainEvent)}
 
 
-def process_handler(process: ProcessType, call: Call) -> Handler:
+def process_handler(process: ProcessType, call: Call, call_unwatched: Call) -> Handler:
     """A process as a subscriber."""
     first, *others = sorted(process.table.types, key=lambda cls: cls.__duly__.name)
     return Handler(
@@ -96,6 +96,7 @@ def process_handler(process: ProcessType, call: Call) -> Handler:
         message_type=first,
         key=None,
         call=call,
+        call_unwatched=call_unwatched,
         more_types=frozenset(others),
         process=process,
     )

@@ -298,6 +298,7 @@ def _bind(
 
 
 def _listener(route: ProjectionRoute, handler: ProjectionHandler) -> Handler:
+    call = _in_transaction(route, handler)
     return Handler(
         kind=HandlerKind.IN_TRANSACTION,
         module=route.module,
@@ -306,7 +307,8 @@ def _listener(route: ProjectionRoute, handler: ProjectionHandler) -> Handler:
         formerly=(),
         message_type=handler.message_type,
         key=None,
-        call=_in_transaction(route, handler),
+        call=call,
+        call_unwatched=call,
     )
 
 

@@ -50,11 +50,11 @@ class ReadModelType(Generic[M]):
 
     def encode(self, document: M) -> str:
         """The stored form. Raises `InvalidMessage`."""
-        return self._codec.encode_whole(document).decode()
+        return self._codec.encode_whole(document)
 
     def decode(self, stored: StoredReadModel) -> M:
         """The document, brought up to the present version of its fields."""
-        return self._codec.decode(upcast(stored.body, stored.schema, self.schema, self._upcasters).encode())
+        return self._codec.decode(upcast(stored.body, stored.schema, self.schema, self._upcasters))
 
     def write(self, scope: str, document_id: str, before: M | None, after: M | None) -> ReadModelWrite | None:
         """What turns *before* into *after*; None when nothing has to."""

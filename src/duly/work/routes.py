@@ -31,7 +31,7 @@ Call: TypeAlias = Callable[[Scope, Message], Awaitable[object]]
 
 
 class Handler(msgspec.Struct, frozen=True, kw_only=True):
-    """One handler, ready to be called, middleware included."""
+    """One handler, ready to be called."""
 
     kind: HandlerKind
     module: str
@@ -42,6 +42,9 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     message_type: type[Message]
     key: str | None
     call: Call
+    """Middleware included."""
+    call_unwatched: Call
+    """The same without the middleware that only tells what is done."""
     about: type[Effect] | None = None
     """The type of effect whose outcome it hears; None for all of them, and for what is no outcome."""
     after: timedelta | None = None
@@ -87,6 +90,20 @@ class Publisher(msgspec.Struct, frozen=True, kw_only=True):
     make: Callable[[Message], Message | None]
 
 
+class Hearing(msgspec.Struct, frozen=True, kw_only=True):
+    """Who hears messages of one type."""
+
+    listeners: tuple[Handler, ...] = ()
+    """`in_transaction` handlers, in module order, then in order of definition."""
+    publishers: tuple[Publisher, ...] = ()
+    """What makes public events from it."""
+    subscribers: tuple[Handler, ...] = ()
+    """Who hears it after the commit."""
+
+
+_NOBODY: Final = Hearing()
+
+
 class CommandRoute(msgspec.Struct, frozen=True):
     """The handler of a command or query, and the codec of its result."""
 
@@ -109,6 +126,7 @@ _COMMAND_TAKER: Final = Handler(
     message_type=Command,
     key=None,
     call=_never,
+    call_unwatched=_never,
 )
 
 
@@ -134,27 +152,27 @@ class Routes:
         self.commands = commands
         self.queries = queries
         self.aggregates = aggregates
-        self._listeners = listeners
-        self._publishers = publishers
         self._subscribers = subscribers
+        self._hearing = {
+            cls: Hearing(
+                listeners=listeners.get(cls, ()),
+                publishers=publishers.get(cls, ()),
+                subscribers=subscribers.get(cls, ()),
+            )
+            for cls in (*listeners, *publishers, *subscribers)
+        }
         self.ways = ways
         self.templates = templates
         self.attachments = attachments
         self.projections = projections
         self.recipient_hash_key = ""
         self._numbers: dict[str, int] = {}
+        self.number: Callable[[str], int] = self._numbers.__getitem__
+        """The stored number of a subscriber, by its name."""
 
-    def listeners(self, event: type[Message]) -> tuple[Handler, ...]:
-        """`in_transaction` handlers of a type, in module order, then in order of definition."""
-        return self._listeners.get(event, ())
-
-    def publishers(self, event: type[Message]) -> tuple[Publisher, ...]:
-        """What makes public events from a domain event."""
-        return self._publishers.get(event, ())
-
-    def subscribers(self, event: type[Message]) -> tuple[Handler, ...]:
-        """`after_commit` handlers of a type."""
-        return self._subscribers.get(event, ())
+    def hearing(self, cls: type[Message]) -> Hearing:
+        """Who hears messages of a type."""
+        return self._hearing.get(cls, _NOBODY)
 
     def all_subscribers(self) -> tuple[Handler, ...]:
         """Every subscriber: what handles messages after the commit."""
@@ -193,11 +211,8 @@ class Routes:
                     heard[place] = tuple(dict.fromkeys((*heard.get(place, ()), self.number(handler.name))))
         return heard
 
-    def number(self, subscriber: str) -> int:
-        """The stored number of a subscriber, by its name."""
-        return self._numbers[subscriber]
-
     def assign(self, numbers: Mapping[str, int], recipient_hash_key: str) -> None:
         """Take what the database knows: the subscribers' numbers, and the key of the hashes of recipients."""
-        self._numbers = dict(numbers)
+        self._numbers.clear()
+        self._numbers.update(numbers)
         self.recipient_hash_key = recipient_hash_key

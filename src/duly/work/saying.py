@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from duly.clock import to_milliseconds
 from duly.domain.aggregate import Recorded
 from duly.errors import CascadeTooDeep, InvalidMessage, TooManyMessages
-from duly.messages.envelope import CASCADE_DEPTH_MAX, MESSAGES_PER_COMMAND_MAX, Envelope, Kind, Link
-from duly.messages.identity import bucket_of, derived_id
+from duly.messages.envelope import CASCADE_DEPTH_MAX, MESSAGES_PER_COMMAND_MAX, Envelope, Kind
+from duly.messages.identity import bucket_of
 from duly.messages.message import DomainEvent, Message, PublicEvent
 from duly.ports.change import Later, Promise
 from duly.telemetry import current_trace
@@ -18,63 +20,62 @@ from duly.work.identity_map import Tracked
 from duly.work.routes import Handler, Publisher, Routes
 from duly.work.scope import Handling, Post
 
+# A member of an enum is looked up by a method written in Python (3.11), and these for each message.
+_EVENT: Final = Kind.EVENT
+_TIMEOUT: Final = Kind.TIMEOUT
 
-class Heard(msgspec.Struct, frozen=True):
-    """A promise to be: a message and the subscriber that is to hear it after the commit."""
+
+class Posted(msgspec.Struct, frozen=True):
+    """A message to one subscriber, and its promise to be."""
 
     envelope: Envelope
     subscriber: str
     lane: str
-    later: Later | None = None
+    later: Later | None
 
 
-class Saying:
+class Saying(msgspec.Struct, eq=False):
     """Makes envelopes and promises, and gathers them in the order in which they were made."""
 
-    def __init__(self, routes: Routes, tenant: str) -> None:
-        self._routes = routes
-        self._tenant = tenant
-        self._queue: deque[tuple[DomainEvent, Envelope]] = deque()
-        self.events: list[Envelope] = []
-        self.posted: list[Heard] = []
-        """Messages that go to one subscriber each."""
-        self._publics: list[Envelope] = []
-        self._heard: list[Heard] = []
-        self._lanes_locked: dict[str, None] = {}
+    _routes: Routes
+    _tenant: str
+    events: list[Envelope] = []
+    posted: list[Posted] = []
+    """Messages that go to one subscriber each."""
+    _queue: deque[tuple[DomainEvent, Envelope, tuple[Handler, ...]]] = msgspec.field(default_factory=deque)
+    _publics: list[Envelope] = []
+    _promises: list[Promise] = []
+    """Those of public events are numbered -1, -2, … from the first one on: where they come is known at the end."""
+    _lanes_locked: dict[str, None] = {}
 
     @property
     def messages(self) -> tuple[Envelope, ...]:
         """Everything that was said, domain events first."""
-        return (*self.events, *self._publics, *(posted.envelope for posted in self.posted))
-
-    @property
-    def has_promised(self) -> bool:
-        """Whether anybody is promised anything."""
-        return bool(self._heard or self.posted)
+        return (*self.events, *self._publics, *[posted.envelope for posted in self.posted])
 
     @property
     def lanes_locked(self) -> tuple[str, ...]:
         """Lanes that several aggregates share."""
-        return tuple(sorted(self._lanes_locked))
+        return tuple(sorted(self._lanes_locked)) if self._lanes_locked else ()
 
     def promises(self) -> tuple[Promise, ...]:
         """The outbox rows to be."""
-        if not self.has_promised:
-            return ()
-        ordinals = {envelope.id: ordinal for ordinal, envelope in enumerate(self.messages)}
-        return tuple(
-            Promise(
-                ordinals[heard.envelope.id],
-                self._routes.number(heard.subscriber),
-                heard.lane,
-                bucket_of(heard.lane),
-                heard.later,
-            )
-            for heard in (*self._heard, *self.posted)
-        )
+        if not self._publics and not self.posted:
+            return tuple(self._promises)
+        publics = len(self.events)
+        found = [
+            promise if promise.ordinal >= 0 else structs.replace(promise, ordinal=publics + ~promise.ordinal)
+            for promise in self._promises
+        ]
+        for ordinal, posted in enumerate(self.posted, publics + len(self._publics)):
+            found.append(self._promised(ordinal, posted.subscriber, posted.lane, posted.later))
+        return tuple(found)
 
-    def next_event(self) -> tuple[DomainEvent, Envelope] | None:
-        """The next event that is to be heard in this transaction; None when it is quiet."""
+    def _promised(self, ordinal: int, subscriber: str, lane: str, later: Later | None) -> Promise:
+        return Promise(ordinal, self._routes.number(subscriber), lane, bucket_of(lane), later)
+
+    def next_event(self) -> tuple[DomainEvent, Envelope, tuple[Handler, ...]] | None:
+        """The next event that is to be heard in this transaction, and by whom; None when it is quiet."""
         return self._queue.popleft() if self._queue else None
 
     def raise_event(self, recorded: Recorded, tracked: Tracked, handling: Handling) -> None:
@@ -82,36 +83,21 @@ class Saying:
         event = recorded.event
         if not isinstance(event, DomainEvent):
             raise InvalidMessage(f"{tracked.stream} recorded {event!r}, which is no DomainEvent.")
-        envelope = self._envelope(
-            event,
-            Kind.EVENT,
-            chain=handling.chain,
-            handler_name=handling.handler,
-            message_id=derived_id(
-                self._tenant, handling.cause.id, handler=handling.identity, ordinal=handling.next_message()
-            ),
-            stream=tracked.stream,
-            stream_version=recorded.number or tracked.version + 1,
-        )
+        version = recorded.number or tracked.version + 1
+        envelope = self._envelope(event, _EVENT, handling, handling.next_id(), tracked.stream, version)
+        hearing = self._routes.hearing(type(event))
+        if hearing.listeners:
+            self._queue.append((event, envelope, hearing.listeners))
+        self._promise(event, envelope, len(self.events), hearing.subscribers)
         self.events.append(envelope)
-        self._queue.append((event, envelope))
-        self._promise(event, envelope)
-        for publisher in self._routes.publishers(type(event)):
+        for publisher in hearing.publishers:
             self._publish(publisher, event, envelope)
         self._check_count(handling, envelope)
 
     def post(self, post: Post, handling: Handling) -> None:
         """Add a message to one subscriber. Raises `InvalidMessage`, `CascadeTooDeep`, `TooManyMessages`."""
-        envelope = self._envelope(
-            post.message,
-            post.kind,
-            chain=handling.chain,
-            handler_name=handling.handler,
-            message_id=post.id,
-            stream=post.stream,
-            stream_version=None,
-        )
-        self.posted.append(Heard(envelope, post.subscriber, post.lane, post.later))
+        envelope = self._envelope(post.message, post.kind, handling, post.id, post.stream, None)
+        self.posted.append(Posted(envelope, post.subscriber, post.lane, post.later))
         self._check_count(handling, envelope)
 
     def _check_count(self, handling: Handling, last: Envelope) -> None:
@@ -127,31 +113,23 @@ class Saying:
             return
         if not isinstance(public, PublicEvent):
             raise InvalidMessage(f"{publisher.name} made {public!r}, which is no PublicEvent.")
-        envelope = self._envelope(
-            public,
-            Kind.PUBLIC,
-            chain=(*cause.chain, cause.link()),
-            handler_name=publisher.name,
-            message_id=derived_id(self._tenant, cause.id, handler=publisher.identity, ordinal=0),
-            stream=cause.stream,
-            stream_version=cause.stream_version,
-        )
+        making = Handling(cause, publisher.name, publisher.identity)
+        envelope = self._envelope(public, Kind.PUBLIC, making, making.next_id(), cause.stream, cause.stream_version)
+        self._promise(public, envelope, ~len(self._publics), self._routes.hearing(type(public)).subscribers)
         self._publics.append(envelope)
-        self._promise(public, envelope)
 
     def _envelope(
         self,
         message: Message,
         kind: Kind,
-        *,
-        chain: tuple[Link, ...],
-        handler_name: str,
+        handling: Handling,
         message_id: str,
         stream: str | None,
         stream_version: int | None,
     ) -> Envelope:
         facts = type(message).__duly__
-        if kind is Kind.TIMEOUT:
+        chain = handling.chain
+        if kind is _TIMEOUT:
             # Time has passed between: a process may set a timeout at each one, for years. Its history has the rest.
             chain = tuple(dict.fromkeys((chain[0], chain[-1])))
         if len(chain) > CASCADE_DEPTH_MAX:
@@ -172,18 +150,18 @@ class Saying:
             subject=str(getattr(message, facts.subject)) if facts.subject else stream,
             stream=stream,
             stream_version=stream_version,
-            handler=handler_name,
+            handler=handling.handler,
             chain=chain,
             trace=current_trace(),
         )
 
-    def _promise(self, message: Message, envelope: Envelope) -> None:
-        for subscriber in self._routes.subscribers(type(message)):
+    def _promise(self, message: Message, envelope: Envelope, ordinal: int, subscribers: tuple[Handler, ...]) -> None:
+        for subscriber in subscribers:
             lane = subscriber.lane(envelope, message)
             if subscriber.key is not None:
                 self._lanes_locked[lane] = None
             later = _later(envelope, subscriber) if subscriber.after else None
-            self._heard.append(Heard(envelope, subscriber.name, lane, later))
+            self._promises.append(self._promised(ordinal, subscriber.name, lane, later))
 
 
 def _later(envelope: Envelope, subscriber: Handler) -> Later:

@@ -14,6 +14,7 @@ import msgspec
 from duly.domain.aggregate import Aggregate
 from duly.messages.catalog import Catalog
 from duly.messages.envelope import Envelope, Kind, Link
+from duly.messages.identity import derived_id
 from duly.messages.message import Command, Effect, Message
 from duly.ports.attachments import AttachmentKeeper
 from duly.ports.change import Intent, Later, ProcessStep
@@ -26,21 +27,19 @@ from duly.work.sending import Way
 A = TypeVar("A", bound=Aggregate)
 
 
-class Handling:
+class Handling(msgspec.Struct, eq=False):
     """The call of one handler: what it hears, its names, and how many things it has made so far."""
 
-    __slots__ = ("_chain", "_commands", "_effects", "_messages", "_parts", "cause", "handler", "identity")
-
-    def __init__(self, cause: Envelope, *, handler: str, identity: str) -> None:
-        """*handler* is its present stored name, *identity* the oldest one, from which ids are derived."""
-        self.cause = cause
-        self.handler = handler
-        self.identity = identity
-        self._messages = -1
-        self._effects = -1
-        self._commands = -1
-        self._parts = -1
-        self._chain: tuple[Link, ...] | None = None
+    cause: Envelope
+    handler: str
+    """Its present stored name."""
+    identity: str
+    """Its oldest stored name, from which ids are derived."""
+    _messages: int = -1
+    _effects: int = -1
+    _commands: int = -1
+    _parts: int = -1
+    _chain: tuple[Link, ...] | None = None
 
     @property
     def chain(self) -> tuple[Link, ...]:
@@ -49,10 +48,10 @@ class Handling:
             self._chain = (*self.cause.chain, self.cause.link())
         return self._chain
 
-    def next_message(self) -> int:
-        """The ordinal of the next message that this call makes, from 0."""
+    def next_id(self) -> str:
+        """The id of the next message that this call makes."""
         self._messages += 1
-        return self._messages
+        return derived_id(self.cause.tenant, self.cause.id, handler=self.identity, ordinal=self._messages)
 
     def next_part(self) -> int:
         """Which of the messages that its cause has become, and that the handler hears, is at hand, from 0."""

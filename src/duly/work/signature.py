@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -128,20 +129,36 @@ def compile_call(
     """A function that calls the handler with what its parameters ask for."""
     function: Callable[..., Any] = definition.function
     message_parameter = signature.message_parameter
-    supplies: list[tuple[str, Supply]] = [
-        (name, _repository(aggregates[cls])) for name, cls in signature.repositories.items()
-    ]
-    supplies += [(name, _read_models(read_models[cls])) for name, cls in signature.read_models.items()]
-    supplies += [(name, _SUPPLIES[cls]) for name, cls in signature.others.items()]
+    supplies: dict[str, Supply] = {name: _repository(aggregates[cls]) for name, cls in signature.repositories.items()}
+    supplies |= {name: _read_models(read_models[cls]) for name, cls in signature.read_models.items()}
+    supplies |= {name: _SUPPLIES[cls] for name, cls in signature.others.items()}
+    by_name = tuple(supplies.items())
+    in_order = _in_order(function, message_parameter, supplies)
 
-    async def call_coroutine(scope: Scope, message: Message) -> object:
-        return await function(**{message_parameter: message}, **{name: supply(scope) for name, supply in supplies})
+    def call_in_order(scope: Scope, message: Message) -> Any:
+        return function(message, *[supply(scope) for supply in in_order or ()])
+
+    def call_by_name(scope: Scope, message: Message) -> Any:
+        return function(**{message_parameter: message}, **{name: supply(scope) for name, supply in by_name})
+
+    call = call_by_name if in_order is None else call_in_order
 
     async def call_plain(scope: Scope, message: Message) -> object:
-        result = function(**{message_parameter: message}, **{name: supply(scope) for name, supply in supplies})
+        result = call(scope, message)
         return await result if inspect.isawaitable(result) else result
 
-    return call_coroutine if signature.is_coroutine else call_plain
+    return call if signature.is_coroutine else call_plain
+
+
+def _in_order(
+    function: Callable[..., Any], message_parameter: str, supplies: Mapping[str, Supply]
+) -> list[Supply] | None:
+    """What goes after the message, in the order of the parameters; None when they can only be given by their names."""
+    parameters = inspect.signature(function, follow_wrapped=False).parameters
+    names = [name for name, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    if len(names) < len(parameters) or names[:1] != [message_parameter] or {*names[1:]} != supplies.keys():
+        return None
+    return [supplies[name] for name in names[1:]]
 
 
 def context_of(scope: Scope) -> Context:
@@ -158,7 +175,7 @@ def context_of(scope: Scope) -> Context:
 
 
 def _repository(aggregate_type: AggregateType[Any]) -> Supply:
-    return lambda scope: Repository(scope, aggregate_type)
+    return partial(Repository, aggregate_type=aggregate_type)
 
 
 def _read_models(of: ReadModelType[Any]) -> Supply:

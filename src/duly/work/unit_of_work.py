@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from duly import telemetry
 from duly.domain.aggregate import Aggregate
 from duly.errors import ReadOnlyUse, ScopeClosed, TooManyMessages
 from duly.messages.catalog import Catalog
@@ -19,7 +19,6 @@ from duly.ports.change import Change, Delivered, Done, InboxWrite, Intent, Proce
 from duly.ports.projections import ReadModelReading
 from duly.ports.store import Committing, OpenTransaction
 from duly.ports.templates import TemplateKeeper
-from duly.telemetry import is_watched
 from duly.work.aggregate_type import AggregateType
 from duly.work.identity_map import DocumentChanges, IdentityMap
 from duly.work.routes import COMMAND_TAKER, Handler, Routes
@@ -46,22 +45,37 @@ class WriteRefused(Exception):
 class UnitOfWork:
     """Runs one handler and the cascade of `in_transaction` handlers after it, and gathers the change they make."""
 
-    def __init__(self, routes: Routes, store: Committing, tenant: str, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        store: Committing,
+        tenant: str,
+        *,
+        read_only: bool = False,
+        is_watched: bool | None = None,
+    ) -> None:
+        """*is_watched*: whether anybody takes spans or debug records of it, if the caller has asked that already."""
         self._routes = routes
         self.store = store
         self.tenant = tenant
         self._read_only = read_only
         self._map = IdentityMap()
         self._saying = Saying(routes, tenant)
-        self._intents: list[Intent] = []
+        self.is_watched = telemetry.is_watched() if is_watched is None else is_watched
         self._handling: Handling | None = None
-        self._transaction: OpenTransaction | None = None
-        self._sql_turn = asyncio.Lock()
-        self.doomed: BaseException | None = None
-        self._opened: AbstractAsyncContextManager[OpenTransaction] | None = None
+        self._intents: list[Intent] = []
         self._withdrawn: list[str] = []
         self._steps: list[ProcessStep] = []
-        self._savepoints = Savepoints(self._map, self._intents, self._saying.posted, self._withdrawn, self._steps)
+        # What most units of work never need is made when it is.
+        self._savepoints: Savepoints | None = None
+        self._sql_turn: asyncio.Lock | None = None
+        self._opened: AbstractAsyncContextManager[OpenTransaction] | None = None
+        self._transaction: OpenTransaction | None = None
+        self.doomed: BaseException | None = None
+        self.promised = False
+        """Whether its change promises deliveries."""
+        self.intended = False
+        """Whether its change requests effects."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,9 +89,9 @@ class UnitOfWork:
 
     # Running handlers.
 
-    async def run(self, handler: Handler, message: Message, cause: Envelope) -> object:
+    def run(self, handler: Handler, message: Message, cause: Envelope) -> Awaitable[object]:
         """Run *handler*, then the cascade until quiet: events first in, first out. The handler's result."""
-        return await self._run(handler, message, _begun(handler, cause))
+        return self._run(handler, message, _begun(handler, cause))
 
     async def run_each(self, calls: Sequence[tuple[Handler, Message]], cause: Envelope) -> None:
         """Run handlers for each of the messages that *cause* holds today. What one handler makes is counted through."""
@@ -89,16 +103,18 @@ class UnitOfWork:
     async def _run(self, handler: Handler, message: Message, handling: Handling) -> object:
         result = await self._call(handler, message, handling)
         while (next_event := self._saying.next_event()) is not None:
-            event, envelope = next_event
-            for listener in self._routes.listeners(type(event)):
+            event, envelope, listeners = next_event
+            for listener in listeners:
                 await self._call(listener, event, _begun(listener, envelope))
         return result
 
     async def _call(self, handler: Handler, message: Message, handling: Handling) -> object:
         self._handling = handling
         try:
-            result = await handler.call(self, message)
-            self._savepoints.check_left()
+            call = handler.call if self.is_watched else handler.call_unwatched
+            result = await call(self, message)
+            if self._savepoints is not None:
+                self._savepoints.check_left()
             for recorded, tracked in self._map.take_recorded():
                 self._saying.raise_event(recorded, tracked, handling)
         finally:
@@ -115,11 +131,6 @@ class UnitOfWork:
         return self._handling
 
     # What the parameters of handlers ask for: `Scope`.
-
-    @cached_property
-    def is_watched(self) -> bool:
-        """Whether anybody takes spans or debug records of what is done: asked once, since to ask is not cheap."""
-        return is_watched()
 
     @property
     def catalog(self) -> Catalog:
@@ -235,6 +246,8 @@ class UnitOfWork:
     async def sql_transaction(self) -> OpenTransaction:
         """The open transaction, begun now if it was not; what is buffered is written into it first."""
         self.handling()
+        if self._sql_turn is None:
+            self._sql_turn = asyncio.Lock()
         async with self._sql_turn:  # statements that a handler starts at the same time are of one transaction
             return await self._flushed()
 
@@ -256,6 +269,8 @@ class UnitOfWork:
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         """A block that is taken back when it raises."""
+        if self._savepoints is None:
+            self._savepoints = Savepoints(self._map, self._intents, self._saying.posted, self._withdrawn, self._steps)
         return self._savepoints.block(self)
 
     def doom(self, error: BaseException) -> None:
@@ -274,6 +289,7 @@ class UnitOfWork:
                 return self.doomed.verdict
             raise self.doomed
         change = self._change(inbox, delivered)
+        self.promised, self.intended = bool(change.promises), bool(change.intents)
         if self._transaction is None:
             return await self.store.commit(change)
         verdict = await self._transaction.write(change)
@@ -282,16 +298,6 @@ class UnitOfWork:
         else:
             await self._transaction.rollback()
         return verdict
-
-    @property
-    def promised(self) -> bool:
-        """Whether it has promised deliveries."""
-        return self._saying.has_promised
-
-    @property
-    def intended(self) -> bool:
-        """Whether it has requested effects."""
-        return bool(self._intents)
 
     def check_unchanged(self) -> None:
         """Raises `ReadOnlyUse` if a query has changed something."""
@@ -334,4 +340,4 @@ class UnitOfWork:
 
 
 def _begun(handler: Handler, cause: Envelope) -> Handling:
-    return Handling(cause, handler=handler.name, identity=handler.identity)
+    return Handling(cause, handler.name, handler.identity)

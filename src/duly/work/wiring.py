@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -23,7 +23,7 @@ from duly.ports.gateway import Gateway
 from duly.ports.templates import TemplateKeeper
 from duly.work.aggregate_type import AggregateType
 from duly.work.attachments import Attachments
-from duly.work.context import HandlerCall, Middleware, Resting
+from duly.work.context import HandlerCall, Middleware, Watching
 from duly.work.module import Definition, HandlerKind, Module
 from duly.work.moments import WAIT_DAYS_MAX
 from duly.work.process_type import ProcessType
@@ -121,6 +121,8 @@ class _Wiring:
         if self.mistakes:
             raise ConfigurationError(self.mistakes)
         catalog = Catalog({cls: upcasters.get(cls, {}) for cls in types})
+        for cls in types:
+            catalog.codec(cls)  # made now, and not with the first message
         for of in self._streams():
             of.read_with(catalog)
         return Routes(
@@ -373,10 +375,8 @@ class _Wiring:
         """What hears messages after the commit: handlers, then processes."""
         found = self._handlers(HandlerKind.AFTER_COMMIT)
         for process in self.processes:
-            call = process_call(process)
-            for layer in reversed(self.middleware):
-                call = _wrapped(layer, process_definition(process), call)
-            handler = process_handler(process, call)
+            calls = self._layered(process_definition(process), process_call(process))
+            handler = process_handler(process, *calls)
             for cls in process.table.types:
                 found[cls] = (*found.get(cls, ()), handler)
         return found
@@ -385,9 +385,8 @@ class _Wiring:
         read_models = self.projections.read_models
         is_compilable = self._is_compilable(signature)
         call = compile_call(definition, signature, self.aggregates, read_models) if is_compilable else _never
-        if definition.kind is not HandlerKind.QUERY:
-            for layer in reversed(self.middleware):
-                call = _wrapped(layer, definition, call)
+        is_query = definition.kind is HandlerKind.QUERY
+        call, unwatched = (call, call) if is_query else self._layered(definition, call)
         return Handler(
             kind=definition.kind,
             module=definition.module,
@@ -397,9 +396,18 @@ class _Wiring:
             message_type=signature.message_type,
             key=definition.key,
             call=call,
+            call_unwatched=unwatched,
             about=signature.about,
             after=definition.after,
         )
+
+    def _layered(self, definition: Definition, call: Call) -> tuple[Call, Call]:
+        """The call within all middleware, and within what does more than watch."""
+        unwatched = call
+        for layer in reversed(self.middleware):
+            call = _wrapped(layer, definition, call)
+            unwatched = unwatched if isinstance(layer, Watching) else _wrapped(layer, definition, unwatched)
+        return call, unwatched
 
     def _is_compilable(self, signature: Signature) -> bool:
         return all(cls in self.aggregates for cls in signature.repositories.values()) and all(
@@ -421,14 +429,7 @@ def _wrapped(layer: Middleware, definition: Definition, call: Call) -> Call:
         seen = HandlerCall(kind=definition.kind, handler=definition.name, message=message, context=context_of(scope))
         return await layer(seen, lambda: call(scope, message))
 
-    if not isinstance(layer, Resting):
-        return wrapped
-    rests = layer.rests
-
-    def wrapped_unless_it_rests(scope: Scope, message: Message) -> Awaitable[object]:
-        return call(scope, message) if rests(scope) else wrapped(scope, message)
-
-    return wrapped_unless_it_rests
+    return wrapped
 
 
 async def _never(scope: Scope, message: Message) -> object:
