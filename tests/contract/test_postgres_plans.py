@@ -14,7 +14,7 @@ from duly.stores import (
     claim_standing,
     ledger_scripts,
     look_up_scripts,
-    outbox_scripts,
+    outbox_looks,
     sql_store,
     turn_script,
 )
@@ -71,7 +71,13 @@ HOT: dict[str, tuple[str, str, int]] = {
     "document": (sql_store.SELECT_DOCUMENT, "'acme', 'shop.Order', 'o-7'", 10),
     "documents_by": (sql_store.SELECT_DOCUMENTS_BY, "'acme', 'shop.Order', 'city', 'c-7', 100", 100),
     "inbox_row": (SELECT_INBOX, "'acme', 'c-7'", 10),
-    "due": (outbox_scripts.SELECT_DUE, f"{BUCKET_LIST}, ARRAY[1, 2], ARRAY['1 a', '2 b'], 500", 4_000),
+    "look": (outbox_looks.LOOK, f"0, 1, 0, {BUCKET_LIST}, ARRAY[1, 2], ARRAY['1 a', '2 b'], '{{}}', 500", 4_000),
+    "quick_look": (
+        outbox_looks.LOOK,
+        f"0, 0, 19990, {BUCKET_LIST}, ARRAY[0, 1, 2, 3, 4], '{{}}', ARRAY[19995], 500",
+        130,
+    ),
+    "empty_look": (outbox_looks.LOOK, f"0, 0, 20000, {BUCKET_LIST}, ARRAY[0, 1, 2, 3, 4], '{{}}', '{{}}', 500", 10),
     "standing": (claim_standing.SELECT_STANDING, "'sms', 64, ''", 60),
     "candidates": (CANDIDATES, "'sms', 0, 'acme', 10", 90),
     "contents": (look_up_scripts.SELECT_CONTENTS, "ARRAY['e-1', 'e-2']", 30),

@@ -10,7 +10,7 @@ import pytest
 from duly.messages.envelope import Kind, Link
 from duly.messages.identity import BUCKETS, bucket_of
 from duly.ports.change import Done, Promise, Void
-from duly.ports.store import Due, Subscription
+from duly.ports.store import Due, Look, Subscription
 from duly.testing.store_exam import (
     LEASE,
     TENANT,
@@ -73,13 +73,19 @@ async def test_due_rows_can_be_asked_for_by_bucket_subscriber_place_and_number(s
     await store.commit(change(messages=(event(),), events=1, promises=promises))
     rows = [due.row for due in await due_rows(store, (1, 2, 3))]
     assert len(rows) == 12
-    assert [due.bucket for due in await store.due([1, 3], [1, 2, 3], [], 100)] == [1, 3] * 3
+    some = Look(buckets=[1, 3], subscribers=[1, 2, 3], rows_max=100)
+    assert [due.bucket for due in (await store.look(some)).rows] == [1, 3] * 3
     assert [due.subscriber for due in await due_rows(store, (3,))] == [3] * 4
     assert [due.row for due in await due_rows(store, (1, 2, 3), rows_max=3)] == rows[:3]
     left_out = [(1, "acme/0"), (2, "acme/1"), (2, "acme/3")]
     assert [due.row for due in await due_rows(store, (1, 2, 3), but_for=left_out)] == rows[2:]
-    assert await store.due([], [1, 2, 3], [], 100) == []
-    assert await store.due([1], [], [], 100) == []
+    assert (await store.look(Look(buckets=[], subscribers=[1, 2, 3], rows_max=100))).rows == []
+    assert (await store.look(Look(buckets=[1], subscribers=[], rows_max=100))).rows == []
+    behind = Look(buckets=range(BUCKETS), subscribers=[1, 2, 3], rows_max=2, after=rows[3], but_for_rows=[rows[5]])
+    seen = await store.look(behind)
+    assert ([due.row for due in seen.rows], seen.cut_at) == ([rows[4], rows[6]], rows[6])
+    last = msgspec.structs.replace(behind, after=rows[-2])
+    assert ([due.row for due in (await store.look(last)).rows], (await store.look(last)).cut_at) == ([rows[-1]], None)
 
 
 async def test_subscribers_get_numbers_that_stay(store: ExaminedStore) -> None:
@@ -140,6 +146,19 @@ async def test_a_worker_that_ends_as_planned_leaves_its_buckets_at_once(store: E
     assert len((await own_all(store, "two")).tokens) == BUCKETS
 
 
+async def test_buckets_are_told_apart_that_were_taken_from_a_worker_that_was_lost(store: ExaminedStore) -> None:
+    await store.commit(said("acme/a", "acme/b"))
+    last = (await due_rows(store))[-1].row
+    assert (await own_all(store, "one")).unclean == {}
+    store.shift_clock(LEASE_MILLISECONDS + 1_000)
+    assert (await own_all(store, "one")).unclean == {}, "it was silent for a while, and is here still"
+    store.shift_clock(LEASE_MILLISECONDS + 1_000)
+    assert (await own_all(store, "two")).unclean == dict.fromkeys(range(BUCKETS), last)
+    assert (await own_all(store, "two")).unclean == {}
+    await store.disown("two")
+    assert (await own_all(store, "three")).unclean == {}
+
+
 async def test_what_a_former_owner_does_is_void(store: ExaminedStore, candidate: Candidate) -> None:
     due = await one_due(store)
     former = await own_all(store, "one")
@@ -172,6 +191,54 @@ async def test_a_lane_on_hold_waits_until_its_time_and_tells_its_failures(store:
     found = await due_rows(store)
     assert [(due.lane, due.attempts) for due in found] == [("acme/a", 2), ("acme/a", 0), ("acme/b", 0)]
     assert found[0].row == head.row
+
+
+async def test_a_quick_look_leaves_out_lanes_with_a_hold_also_when_it_is_over(store: ExaminedStore) -> None:
+    head = await one_due(store)
+    token = (await own_all(store)).tokens[head.bucket]
+    quick = Look(buckets=range(BUCKETS), subscribers=(1,), rows_max=10, after=head.row, with_held=False)
+    full = msgspec.structs.replace(quick, after=0, with_held=True)
+    assert (await store.look(quick)).next_hold is None
+    await store.hold(head, token, attempts=0, wait=10 * SECOND, reason="it is unknown here")
+    await store.commit(said("acme/a", "acme/b"))
+    seen = await store.look(quick)
+    assert [due.lane for due in seen.rows] == ["acme/b"]
+    assert seen.next_hold is not None
+    assert 9 * SECOND < seen.next_hold <= 10 * SECOND
+    store.shift_clock(10_001)
+    again = await store.look(quick)
+    assert [due.lane for due in again.rows] == ["acme/b"]
+    assert again.next_hold is not None
+    assert again.next_hold <= 0 * SECOND, "a full look would show more"
+    shown = await store.look(full)
+    assert [(due.lane, due.is_held, due.attempts) for due in shown.rows] == [
+        ("acme/a", True, 0),
+        ("acme/a", True, 0),
+        ("acme/b", False, 0),
+    ]
+    assert shown.next_hold is None
+
+
+async def test_a_delivery_ends_a_hold_that_counted_no_failure(store: ExaminedStore, candidate: Candidate) -> None:
+    head = await one_due(store)
+    tokens = await own_all(store)
+    await store.hold(head, tokens.tokens[head.bucket], attempts=0, wait=SECOND, reason="a conflict")
+    store.shift_clock(1_001)
+    (again,) = await due_rows(store)
+    assert await store.commit(change(delivered=delivered(again, tokens))) == Done()
+    assert (await candidate.row_counts(store))["lane_hold"] == 0
+
+
+async def test_what_was_numbered_before_a_mark_is_decided_when_nothing_is_under_way(store: ExaminedStore) -> None:
+    assert (await store.mark()).last == 0
+    await store.commit(said("acme/a", "acme/b"))
+    rows = [due.row for due in await due_rows(store)]
+    mark = await store.mark()
+    assert mark.last == rows[-1]
+    seen = await store.look(Look(buckets=range(BUCKETS), subscribers=(1,), rows_max=10, mark=mark))
+    assert (seen.is_decided, [due.row for due in seen.rows]) == (True, rows)
+    await store.commit(said("acme/c"))
+    assert (await due_rows(store))[-1].row > mark.last
 
 
 async def test_only_one_subscribers_lane_is_held(store: ExaminedStore) -> None:

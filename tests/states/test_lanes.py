@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Hashable
+
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -10,46 +12,42 @@ from duly.delivery.lanes import LANE_ROWS_MAX, Lanes, lane_key
 from duly.ports.store import Due, LaneKey
 from tests.states.outbox_model import OutboxModel, due_row
 
-TestLanesAgainstASimulatedOutbox = OutboxModel.TestCase
-TestLanesAgainstASimulatedOutbox.settings = settings(max_examples=150, stateful_step_count=100, deadline=None)
-
-
-class ShowsALaneInHand(Lanes):
-    def in_hand(self) -> list[LaneKey]:
-        return [key for key in super().in_hand() if key not in self._busy]
-
 
 class KeepsTheTailOfAHold(Lanes):
-    def put_back(self, due: Due) -> None:
-        tail = [row for row in self._rows.get(lane_key(due), ()) if row is not due]
-        super().put_back(due)
+    def put_back(self, due: Due) -> int:
+        lane = self._lanes[lane_key(due)]
+        tail = [row for row in lane.rows if row.row != due.row]
+        before = super().put_back(due)
         for row in tail:
             self.offer(row)
+        return before
 
 
 class DropsWhatIsBeingHandled(Lanes):
-    def drop_waiting(self, buckets: set[int]) -> None:
-        busy, self._busy = self._busy, set()
+    def drop_waiting(self, buckets: Collection[int]) -> None:
+        for lane in self._lanes.values():
+            lane.is_busy = False
         super().drop_waiting(buckets)
-        self._busy = busy
 
 
 class HandlesOneLaneTwiceAtOnce(Lanes):
     def start(self) -> Due | None:
-        self._busy.clear()
+        for key, lane in self._lanes.items():
+            lane.is_busy = False
+            self._ready.append(key)
         return super().start()
 
 
 class NeverGoesOn(Lanes):
-    def finish(self, due: Due) -> None:
-        super().finish(due)
+    def finish(self, due: Due) -> int | None:
+        complete_to = super().finish(due)
         self._ready.clear()
+        return complete_to
 
 
 @pytest.mark.parametrize(
     "mistaken",
     [
-        ShowsALaneInHand,
         KeepsTheTailOfAHold,
         DropsWhatIsBeingHandled,
         HandlesOneLaneTwiceAtOnce,
@@ -88,7 +86,7 @@ def test_a_lane_that_is_put_back_is_let_go_of_whole() -> None:
     lanes, head, tail = Lanes(), due_row(1, 1, "acme/a"), due_row(2, 1, "acme/a")
     lanes.put_back(started(lanes, head, tail))
     assert len(lanes) == 0
-    assert lanes.in_hand() == []
+    assert not lanes.holds(lane_key(head))
     assert started(lanes, head, tail) is head
 
 
@@ -97,7 +95,7 @@ def test_a_lane_that_is_dropped_keeps_only_what_is_being_handled() -> None:
     started(lanes, head, tail)
     lanes.drop_waiting({head.bucket})
     assert len(lanes) == 1
-    assert lanes.in_hand() == [lane_key(head)]
+    assert lanes.rows_behind(0) == [head.row]
     lanes.finish(head)
     assert started(lanes, tail) is tail
 
@@ -146,4 +144,16 @@ def test_lanes_hold_nothing_when_all_is_done() -> None:
         assert due is not None
         lanes.finish(due)
     assert len(lanes) == 0
-    assert not any(vars(lanes).values())
+    assert not any(held for name, held in vars(lanes).items() if name != "_slot_of")
+
+
+def test_what_shares_a_slot_is_handled_one_by_one_and_the_rest_goes_on() -> None:
+    def slot_of(due: Due) -> Hashable | None:
+        return "careful" if due.subscriber == 1 else None
+
+    lanes = Lanes(slot_of)
+    for row, (subscriber, lane) in enumerate([(1, "acme/a"), (1, "acme/b"), (2, "acme/a")], start=1):
+        lanes.offer(due_row(row, subscriber, lane))
+    assert keys_of(lanes) == [(1, "acme/a"), (2, "acme/a")]
+    lanes.finish(due_row(1, 1, "acme/a"))
+    assert keys_of(lanes) == [(1, "acme/b")]

@@ -1,4 +1,4 @@
-"""The relay keeps each lane's order while buckets change hands and holds run out around its fetches."""
+"""The relay keeps each lane's order while buckets change hands and holds run out around its looks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
-from duly.delivery.delivery import Delivery, DeliveryStore, Fate
+from msgspec.structs import replace
+
+from duly.delivery.delivery import Delivery, DeliveryStore, Fate, Kept, Lost
 from duly.delivery.relay import Relay
 from duly.messages.envelope import Envelope, Kind
-from duly.ports.store import Due, LaneKey, Ownership
+from duly.ports.store import Due, Look, Mark, Ownership, Seen
 
 Hook = Callable[[], Awaitable[None]]
 LEASE = timedelta(milliseconds=30)
@@ -22,15 +24,16 @@ def due_row(row: int, lane: str, bucket: int = 0) -> Due:
 
 
 class Outbox:
-    """An outbox in memory. `during_fetch` runs between the moment a fetch reads and the moment it returns."""
+    """An outbox in memory. `during_look` runs between the moment a look reads and the moment it returns."""
 
     def __init__(self, *rows: Due, buckets: Sequence[int] = (0,)) -> None:
         self.rows = {due.row: due for due in rows}
         self.tokens = {bucket: f"token-{bucket}" for bucket in buckets}
         self.share = 32
-        self.on_hold: set[str] = set()
-        self.during_fetch: dict[int, Hook] = {}
-        self.fetches = 0
+        self.holds: dict[str, bool] = {}
+        """Lanes with a hold, and whether it is over."""
+        self.during_look: dict[int, Hook] = {}
+        self.looks = 0
         self.is_empty = asyncio.Event()
         self.renewals = 0
         self.renewed = asyncio.Condition()
@@ -49,18 +52,31 @@ class Outbox:
 
     async def disown(self, owner: str) -> None: ...
 
-    async def due(
-        self, buckets: Sequence[int], subscribers: Sequence[int], but_for: Sequence[LaneKey], rows_max: int
-    ) -> list[Due]:
-        self.fetches += 1
+    async def mark(self) -> Mark:
+        return Mark(max(self.rows, default=0))
+
+    async def look(self, look: Look) -> Seen:
+        self.looks += 1
+        over = [lane for lane, is_over in self.holds.items() if is_over]
         found = [
-            due
-            for _, due in sorted(self.rows.items())
-            if due.bucket in buckets and due.lane not in self.on_hold and (due.subscriber, due.lane) not in but_for
+            replace(due, is_held=due.lane in self.holds)
+            for row, due in sorted(self.rows.items())
+            if row > look.after
+            and due.bucket in look.buckets
+            and (due.lane not in self.holds or (look.with_held and due.lane in over))
+            and (due.subscriber, due.lane) not in look.but_for_lanes
+            and row not in look.but_for_rows
         ]
-        if hook := self.during_fetch.get(self.fetches):
+        if hook := self.during_look.get(self.looks):
             await hook()
-        return found[:rows_max]
+        is_cut = len(found) >= look.rows_max
+        return Seen(
+            rows=found[: look.rows_max],
+            cut_at=found[look.rows_max - 1].row if is_cut else None,
+            is_decided=True,
+            server="",
+            next_hold=timedelta() if over and not look.with_held else None,
+        )
 
 
 class Hands:
@@ -75,12 +91,14 @@ class Hands:
         if hook := self.before.pop(due.row, None):
             await hook()
         if self.outbox.tokens.get(due.bucket) != token:
-            return Fate.LOST
+            return Lost()
         del self.outbox.rows[due.row]
+        if due.is_held:
+            self.outbox.holds.pop(due.lane, None)
         self.handled.append(due.row)
         if not self.outbox.rows:
             self.outbox.is_empty.set()
-        return Fate.DONE
+        return Kept()
 
 
 async def handled(outbox: Outbox, hands: Hands, rows_max: int) -> list[int]:
@@ -103,14 +121,14 @@ async def handled(outbox: Outbox, hands: Hands, rows_max: int) -> list[int]:
     return hands.handled
 
 
-async def test_nothing_overtakes_a_head_whose_hold_runs_out_during_a_fetch() -> None:
+async def test_nothing_overtakes_a_head_whose_hold_runs_out_during_a_look() -> None:
     outbox = Outbox(due_row(1, "a"), due_row(2, "b"), due_row(3, "b"), due_row(4, "a"))
-    outbox.on_hold.add("a")
+    outbox.holds["a"] = False
 
     async def hold_runs_out() -> None:
-        outbox.on_hold.clear()
+        outbox.holds["a"] = True
 
-    outbox.during_fetch[1] = hold_runs_out
+    outbox.during_look[1] = hold_runs_out
     order = await handled(outbox, Hands(outbox), rows_max=2)
     assert [row for row in order if row in (1, 4)] == [1, 4]
 
@@ -127,7 +145,7 @@ async def test_nothing_overtakes_a_head_whose_bucket_was_lost_and_taken_anew() -
     assert await handled(outbox, hands, rows_max=10) == [1, 2]
 
 
-async def test_nothing_is_skipped_in_a_bucket_that_is_gained_during_a_fetch() -> None:
+async def test_nothing_is_skipped_in_a_bucket_that_is_gained_during_a_look() -> None:
     others = [due_row(row, "b") for row in range(2, 6)]
     outbox = Outbox(due_row(1, "a", 1), *others, due_row(6, "a", 1), due_row(7, "c"))
 
@@ -135,7 +153,7 @@ async def test_nothing_is_skipped_in_a_bucket_that_is_gained_during_a_fetch() ->
         outbox.tokens[1] = "token-1"
         await outbox.until_renewed()
 
-    outbox.during_fetch[2] = bucket_is_gained
+    outbox.during_look[2] = bucket_is_gained
     order = await handled(outbox, Hands(outbox), rows_max=2)
     assert [row for row in order if row in (1, 6)] == [1, 6]
 

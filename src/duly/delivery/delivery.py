@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from datetime import timedelta
-from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
 
 from duly.delivery.rejections import is_refusal, notice_of, rejection
+from duly.delivery.time_limit import TimeLimit
 from duly.errors import (
     AggregateExists,
     CascadeTooDeep,
@@ -25,9 +26,9 @@ from duly.failpoints import hit
 from duly.messages.message import Message
 from duly.ports.change import Conflict, Delivered, Done, Exists, Repeat, Taken, Verdict, Void
 from duly.ports.store import Committing, Due, Notice, OutboxStore
-from duly.states.outbox_row import Park, Wait, after_failure
+from duly.states.outbox_row import Park, Wait, after_failure, before_attempt
 from duly.states.retry import RetrySchedule
-from duly.telemetry import log, span
+from duly.telemetry import listens, log, span
 from duly.work.contention import CONFLICT_RETRIES_MAX, Contention
 from duly.work.routes import Handler, Routes
 from duly.work.unit_of_work import OnCommit, UnitOfWork, WriteRefused
@@ -41,19 +42,33 @@ class DeliveryStore(Committing, OutboxStore, Protocol):
     """What Act II needs of a store."""
 
 
-class Fate(Enum):
-    """What has become of a row in hand."""
+class Kept(msgspec.Struct, frozen=True):
+    """The row is gone, handled or parked: its lane goes on."""
 
-    DONE = "done"
-    """Handled, or parked: the lane goes on."""
-    LEFT = "left"
-    """Not handled: the lane waits in the store."""
-    LOST = "lost"
-    """The bucket is somebody else's."""
+
+class Held(msgspec.Struct, frozen=True):
+    """Not handled: the lane waits in the store, so long."""
+
+    wait: timedelta
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The row is gone, and nobody here has handled it, or its bucket is somebody else's."""
+
+
+Fate: TypeAlias = Kept | Held | Lost
+"""What has become of a row in hand."""
+
+KEPT: Final = Kept()
+LOST: Final = Lost()
 
 
 class _Retry(Exception):
     """A conflict with another writer."""
+
+
+class _WorkersLost(Exception):
+    """Whoever handled it has not come back, time after time."""
 
 
 class Delivery:
@@ -73,43 +88,64 @@ class Delivery:
         self._routes = routes
         self._store = store
         self._retry = retry
-        self._handler_time_max = handler_time_max
+        self._time_limit = TimeLimit(handler_time_max)
         self._unknown_type_wait = unknown_type_wait
         self._contention = contention
         self._on_commit = on_commit
 
     async def deliver(self, due: Due, handler: Handler, token: str) -> Fate:
         """Run the handler and commit, completion included. Raises `StoreError` when the store is away."""
+        if not listens():
+            return await self._deliver(due, handler, token)
         envelope = due.envelope
         facts = {"duly.tenant": envelope.tenant, "duly.message_id": envelope.id, "duly.subscriber": handler.name}
         with span(f"deliver {envelope.name} to {handler.name}", facts, parent=envelope.trace):
-            try:
-                async with asyncio.timeout(self._handler_time_max.total_seconds()):
-                    return await self._until_settled(due, handler, token)
-            except UnknownMessageType as error:
-                # Nothing is wrong with the message: newer code will know it. It waits, and is never parked for this.
-                return await self._hold(due, token, due.attempts, self._unknown_type_wait, error)
-            except _Retry as error:
-                return await self._hold(due, token, due.attempts, CONFLICT_WAIT, error)
-            except StoreError as error:
-                if not isinstance(error, UserSqlError):
-                    raise
-                return await self._failed(due, handler, token, error)
-            except Exception as error:
-                return await self._failed(due, handler, token, error)
+            return await self._deliver(due, handler, token)
+
+    async def deliver_carefully(self, due: Due, handler: Handler, token: str, owner: str) -> Fate:
+        """As `deliver`, with the attempt committed before it begins; park what has spent its attempts like that.
+
+        Then a handler that ends the process has failed in the eyes of the next worker. Raises as `deliver` does.
+        """
+        match before_attempt(due.attempts, retry=self._retry, fraction=random.random()):
+            case Park(attempts=attempts):
+                lost = _WorkersLost(f"The worker was lost while this was handled, after {attempts - 1} failures.")
+                return await self._park(due, handler, token, lost, attempts)
+            case Wait(attempts=attempts, wait=wait):
+                reason = f"Begun by {owner}. If that has ended, so did the attempt."
+                if not await self._store.hold(due, token, attempts=attempts, wait=wait, reason=reason):
+                    return LOST
+        return await self.deliver(msgspec.structs.replace(due, is_held=True), handler, token)
+
+    async def _deliver(self, due: Due, handler: Handler, token: str) -> Fate:
+        try:
+            with self._time_limit.call():
+                return await self._until_settled(due, handler, token)
+        except UnknownMessageType as error:
+            # Nothing is wrong with the message: newer code will know it. It waits, and is never parked for this.
+            return await self._hold(due, token, due.attempts, self._unknown_type_wait, error)
+        except _Retry as error:
+            return await self._hold(due, token, due.attempts, CONFLICT_WAIT, error)
+        except StoreError as error:
+            if not isinstance(error, UserSqlError):
+                raise
+            return await self._failed(due, handler, token, error)
+        except Exception as error:
+            return await self._failed(due, handler, token, error)
 
     async def _until_settled(self, due: Due, handler: Handler, token: str) -> Fate:
-        verdict: Verdict | None = None
+        verdict = await self._once(due, handler, token)
         for attempt in range(CONFLICT_RETRIES_MAX + 1):
-            async with self._contention.turn(due.envelope.tenant, verdict, attempt):
-                verdict = await self._once(due, handler, token)
+            if attempt:
+                async with self._contention.turn(due.envelope.tenant, verdict, attempt):
+                    verdict = await self._once(due, handler, token)
             match verdict:
                 case Done():
                     hit("relay.after_commit")
-                    return Fate.DONE
+                    return KEPT
                 case Void(reason=reason):
                     log(logging.INFO, "a delivery was void", reason=reason, subscriber=handler.name, row=due.row)
-                    return Fate.LOST
+                    return LOST
                 case Taken(type=type_name, field=field, value=value):
                     raise UniqueViolation(
                         type_name, field, value, f"{type_name}.{field} {value!r} belongs to another {type_name}."
@@ -130,7 +166,7 @@ class Delivery:
                 await work.run_each(calls, due.envelope)
                 hit("relay.before_commit")
                 verdict = await work.commit(
-                    delivered=Delivered(due.row, due.bucket, token, due.subscriber, due.lane, due.attempts > 0)
+                    delivered=Delivered(due.row, due.bucket, token, due.subscriber, due.lane, due.is_held)
                 )
             except WriteRefused as refused:
                 return refused.verdict
@@ -162,22 +198,18 @@ class Delivery:
         # Bad input stays bad, and a chain of causes as long, however often it is tried.
         permanent = isinstance(error, InvalidInput | CascadeTooDeep)
         decision = after_failure(due.attempts, permanent=permanent, retry=self._retry, fraction=random.random())
-        parks = isinstance(decision, Park)
-        log(
-            logging.ERROR if parks else logging.WARNING,
-            "a message is parked" if parks else "a subscriber failed",
-            subscriber=handler.name,
-            message_name=due.envelope.name,
-            message_id=due.envelope.id,
-            attempts=decision.attempts,
-            error=type(error).__name__,
-        )
         match decision:
             case Wait(attempts=attempts, wait=wait):
+                _tell(logging.WARNING, "a subscriber failed", due, handler, attempts, error)
                 return await self._hold(due, token, attempts, wait, error)
             case Park(attempts=attempts):
-                parked = await self._store.park(due, token, attempts=attempts, reason=_reason(error), notice=notice)
-                return Fate.DONE if parked else Fate.LOST
+                return await self._park(due, handler, token, error, attempts)
+
+    async def _park(self, due: Due, handler: Handler, token: str, error: Exception, attempts: int) -> Fate:
+        _tell(logging.ERROR, "a message is parked", due, handler, attempts, error)
+        notice = notice_of(self._routes, due, handler, error, _reason(error))
+        parked = await self._store.park(due, token, attempts=attempts, reason=_reason(error), notice=notice)
+        return KEPT if parked else LOST
 
     async def _reject(self, due: Due, token: str, notice: Notice, error: Exception) -> Fate:
         facts = {"message_name": due.envelope.name, "message_id": due.envelope.id, "error": type(error).__name__}
@@ -185,15 +217,27 @@ class Delivery:
         match await self._store.commit(rejection(due, token, notice)):
             case Done():
                 self._on_commit(True, False)
-                return Fate.DONE
+                return KEPT
             case _:
-                return Fate.LOST
+                return LOST
 
     async def _hold(self, due: Due, token: str, attempts: int, wait: timedelta, error: Exception) -> Fate:
         held = await self._store.hold(due, token, attempts=attempts, wait=wait, reason=_reason(error))
-        return Fate.LEFT if held else Fate.LOST
+        return Held(wait) if held else LOST
+
+
+def _tell(level: int, text: str, due: Due, handler: Handler, attempts: int, error: Exception) -> None:
+    log(
+        level,
+        text,
+        subscriber=handler.name,
+        message_name=due.envelope.name,
+        message_id=due.envelope.id,
+        attempts=attempts,
+        error=type(error).__name__,
+    )
 
 
 def _reason(error: Exception) -> str:
-    text = str(error) if isinstance(error, DulyError | _Retry) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, DulyError | _Retry | _WorkersLost) else f"{type(error).__name__}: {error}"
     return text.replace("\0", "")[:REASON_CHARACTERS_MAX]

@@ -74,7 +74,7 @@ def rejection(due: Due, token: str, notice: Notice) -> Change:
     """The end of a command that is refused: its promise is gone, and the process is promised to hear of it."""
     return Change(
         tenant=due.envelope.tenant,
-        delivered=Delivered(due.row, due.bucket, token, due.subscriber, due.lane, due.attempts > 0),
+        delivered=Delivered(due.row, due.bucket, token, due.subscriber, due.lane, due.is_held),
         messages=(notice.envelope,),
         promises=(Promise(0, notice.subscriber, notice.lane, notice.bucket),),
     )

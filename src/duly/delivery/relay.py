@@ -1,22 +1,22 @@
-"""Keeps the promises of the outbox: owns buckets, fetches what is due, runs lanes side by side."""
+"""Keeps the promises of the outbox: owns buckets, looks for what is due, runs lanes side by side."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 
-from duly.delivery.delivery import Delivery, DeliveryStore, Fate
-from duly.delivery.lanes import Lanes, lane_key
+from duly.delivery.delivery import Delivery, DeliveryStore, Fate, Held, Kept, Lost
+from duly.delivery.intake import Intake
 from duly.errors import StoreError
-from duly.ports.store import Due, LaneKey
+from duly.ports.store import Due
 from duly.telemetry import log
 from duly.work.routes import Handler
 
-SECOND_LOOK_SECONDS: Final = 0.005
-"""How soon the outbox is read again for lanes that were left out of the last reading."""
+_SUSPECTS: Final = "suspects"
 
 
 class Relay:
@@ -37,22 +37,21 @@ class Relay:
         self._store = store
         self._delivery = delivery
         self._subscribers = dict(subscribers)
+        self._numbers = list(subscribers)
         self._owner = owner
         self._lease = lease
         self._poll_seconds = poll_interval.total_seconds()
         self._deliveries_max = deliveries_max
-        self._rows_max = rows_max
-        self._lanes = Lanes()
+        self._intake = Intake(rows_max, self._slot_of)
+        self._lanes = self._intake.lanes
         self._tokens: dict[int, str] = {}
         self._surplus: set[int] = set()
+        self._careful: dict[int, int] = {}
+        """Buckets of workers that were lost, with the last row there was then: up to it we are careful."""
         self._running: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
+        self._is_looking = False
         self._stopping = False
-        self._has_more = False
-        """Whether the last fetch has left rows where they were."""
-        self._left_out: set[LaneKey] = set()
-        """Lanes that the last fetch has left out, since they were in hand: there may be more of them."""
-        self._second_look: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
         """There may be something to do."""
@@ -64,7 +63,7 @@ class Relay:
         try:
             while not self._stopping:
                 self._woken.clear()
-                more = await self._guarded_fetch()
+                more = await self._guarded_look()
                 self._start_ready()
                 if not more:
                     await self._pause()
@@ -86,8 +85,12 @@ class Relay:
         self.wake()
 
     async def _pause(self) -> None:
+        if self._woken.is_set():
+            return
+        until_full_look = self._intake.full_look_at - monotonic()
+        soon = 0 < until_full_look < self._poll_seconds
         try:
-            async with asyncio.timeout(self._poll_seconds):
+            async with asyncio.timeout(until_full_look if soon else self._poll_seconds):
                 await self._woken.wait()
         except TimeoutError:
             pass
@@ -109,84 +112,112 @@ class Relay:
         # A bucket with another token was somebody else's in between.
         lost = {bucket for bucket, token in self._tokens.items() if owned.tokens.get(bucket) != token}
         is_new = any(self._tokens.get(bucket) != token for bucket, token in owned.tokens.items())
+        for bucket in lost:
+            self._careful.pop(bucket, None)
+        self._careful.update(owned.unclean)
         self._tokens = dict(owned.tokens)
         self._surplus = set(sorted(self._tokens)[owned.share :])
-        self._lanes.drop_waiting(lost | self._surplus)
+        self._intake.drop_waiting(lost | self._surplus)
+        if owned.unclean:
+            log(logging.WARNING, "a worker was lost; what it left is handled with care", buckets=len(owned.unclean))
         if is_new:
             self.wake()
 
+    def _wanted(self) -> dict[int, str]:
+        return {bucket: token for bucket, token in self._tokens.items() if bucket not in self._surplus}
+
     # Rows.
 
-    async def _guarded_fetch(self) -> bool:
+    async def _guarded_look(self) -> bool:
         try:
-            return await self._fetch()
+            return await self._look()
         except StoreError as error:
+            self._intake.give_up()
             log(logging.ERROR, "the relay cannot read the outbox", error=str(error))
             return False
 
-    async def _fetch(self) -> bool:
-        """Take due rows in hand; whether another fetch should follow at once."""
-        tokens = dict(self._tokens)
-        buckets = sorted(set(tokens) - self._surplus)
-        room = self._rows_max - len(self._lanes)
-        if not buckets or not self._subscribers or room <= 0:
+    async def _look(self) -> bool:
+        """Take due rows in hand; whether another look should follow at once."""
+        wanted = self._wanted()
+        if not wanted or not self._numbers:
             return False
-        # One statement sees one moment: of each lane it shows a beginning, and nothing in front of it is skipped.
-        in_hand = self._lanes.in_hand()
-        self._left_out = set(in_hand)
-        found = await self._store.due(buckets, list(self._subscribers), in_hand, room)
-        before = len(self._lanes)
-        for due in found:
-            if self._tokens.get(due.bucket) == tokens[due.bucket]:
-                self._lanes.offer(due)
-        taken = len(self._lanes) - before
-        self._has_more = len(found) == room or taken < len(found)
-        return len(found) == room and taken > 0 and len(self._lanes) < self._rows_max
+        if self._intake.wants_mark(monotonic()):
+            asked_at = monotonic()
+            self._intake.marked(await self._store.mark(), asked_at)
+            wanted = self._wanted()
+        look = self._intake.begin(wanted, self._numbers, monotonic())
+        if look is None:
+            return False
+        self._is_looking = True
+        try:
+            seen = await self._store.look(look)
+        finally:
+            self._is_looking = False
+        now = monotonic()
+        taken = self._intake.end(seen, self._wanted(), now)
+        return self._intake.needs_look or now >= self._intake.full_look_at or (taken > 0 and self._intake.wants_more)
 
     def _start_ready(self) -> None:
         while len(self._running) < self._deliveries_max and not self._stopping:
             due = self._lanes.start()
             if due is None:
                 return
-            task = asyncio.create_task(self._deliver(due), name=f"duly-delivery-{due.row}")
+            task = asyncio.create_task(self._run_lanes(due), name="duly-delivery")
             self._running.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._running.discard)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._start_ready()
-        if not self._running or (self._has_more and len(self._lanes) < self._rows_max // 2):
-            self.wake()
+    async def _run_lanes(self, first: Due) -> None:
+        """Deliver one head after the other, until there is none that nobody else is handling."""
+        due: Due | None = first
+        while due is not None:
+            await self._deliver(due)
+            if not self._is_looking and (self._intake.needs_look or self._intake.wants_more):
+                self.wake()
+            if self._stopping:
+                return
+            due = self._lanes.start()
+            if due is not None and self._lanes.is_ready:
+                self._start_ready()
 
     async def _deliver(self, due: Due) -> None:
         token = self._tokens.get(due.bucket)
         if token is None:
-            self._lanes.put_back(due)
+            self._intake.put_back(due, is_held=False)
             return
+        handler = self._subscribers[due.subscriber]
         try:
-            fate = await self._delivery.deliver(due, self._subscribers[due.subscriber], token)
+            if self._slot_of(due) is None:
+                fate = await self._delivery.deliver(due, handler, token)
+            else:
+                self._intake.close(due)
+                fate = await self._delivery.deliver_carefully(due, handler, token, self._owner)
+            self._settle(due, fate)
         except StoreError as error:
             log(logging.ERROR, "the store is away; a delivery will be repeated", error=str(error), row=due.row)
-            await asyncio.sleep(self._poll_seconds)
-            fate = Fate.LEFT
+            try:
+                await asyncio.sleep(self._poll_seconds)
+            finally:
+                self._intake.put_back(due, is_held=False)
+                self._intake.look_for_hold(monotonic())
+                self.wake()
         except BaseException:
-            self._lanes.put_back(due)
+            self._intake.put_back(due, is_held=False)
             raise
+
+    def _settle(self, due: Due, fate: Fate) -> None:
         match fate:
-            case Fate.DONE:
-                self._lanes.finish(due)
-                self._look_again_at(lane_key(due))
-            case Fate.LEFT | Fate.LOST:
-                self._lanes.put_back(due)
+            case Kept():
+                self._intake.finish(due)
+            case Held(wait=wait):
+                self._intake.put_back(due, is_held=True)
+                self._intake.look_for_hold(monotonic() + wait.total_seconds())
+                if wait.total_seconds() < self._poll_seconds:
+                    self.wake()
+            case Lost():
+                self._intake.put_back(due, is_held=False)
 
-    def _look_again_at(self, lane: LaneKey) -> None:
-        """Fetch soon if there may be more of a lane that is no longer in hand; many such lanes share one fetch."""
-        if lane not in self._left_out or self._lanes.holds(lane):
-            return
-        self._left_out.discard(lane)
-        if self._second_look is None:
-            self._second_look = asyncio.get_running_loop().call_later(SECOND_LOOK_SECONDS, self._look_now)
-
-    def _look_now(self) -> None:
-        self._second_look = None
-        self.wake()
+    def _slot_of(self, due: Due) -> Hashable | None:
+        """One row at a time of a bucket that we are careful in; and of what has failed before, one in all of them."""
+        if due.row > self._careful.get(due.bucket, 0):
+            return None
+        return _SUSPECTS if due.attempts else due.bucket

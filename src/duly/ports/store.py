@@ -158,6 +158,8 @@ class Ownership(msgspec.Struct, frozen=True):
 
     tokens: Mapping[int, str]
     share: int
+    unclean: Mapping[int, int] = {}
+    """Buckets taken just now from an owner that fell silent, each with the last row that anybody had promised then."""
 
 
 LaneKey: TypeAlias = tuple[int, str]
@@ -173,6 +175,45 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     lane: str
     envelope: Envelope
     attempts: int
+    is_held: bool = False
+    """Whether its lane was put on hold: the delivery of any of its rows ends that."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far rows of the outbox had been numbered at one moment, and what a later look knows that moment by."""
+
+    last: int
+    transaction: int = 0
+    """A transaction that began after that moment; 0 where there is one writer."""
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the outbox is looked at, by row, as of one moment."""
+
+    buckets: Sequence[int]
+    subscribers: Sequence[int]
+    rows_max: int
+    after: int = 0
+    """Only rows behind this one."""
+    with_held: bool = True
+    """Lanes whose hold is over, too. Otherwise lanes without a hold only."""
+    but_for_lanes: Sequence[LaneKey] = ()
+    but_for_rows: Sequence[int] = ()
+    mark: Mark = Mark(0)
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look has seen."""
+
+    rows: Sequence[Due]
+    cut_at: int | None
+    """The last row that was looked at, if there may be more."""
+    is_decided: bool
+    """Whether rows up to the look's mark were all committed by then, and shown, or never will be."""
+    server: str
+    """Another one after a fail-over or a restore: then numbers may have begun again from what they were."""
+    next_hold: timedelta | None
+    """How long until the next hold ends, of any lane; not above zero: some have, and were not asked for."""
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,10 +258,11 @@ class OutboxStore(Protocol):
     async def disown(self, owner: str) -> None:
         """Let go of all of *owner*'s buckets at once: a planned end."""
 
-    async def due(
-        self, buckets: Sequence[int], subscribers: Sequence[int], but_for: Sequence[LaneKey], rows_max: int
-    ) -> list[Due]:
-        """The first outbox rows in these buckets, by row, as of one moment; without lanes on hold or in *but_for*."""
+    async def look(self, look: Look) -> Seen:
+        """The first outbox rows of those that are looked for, as of one moment."""
+
+    async def mark(self) -> Mark:
+        """How far rows are numbered by now."""
 
     async def hold(self, due: Due, token: str, *, attempts: int, wait: timedelta, reason: str) -> bool:
         """Put a lane on hold for its head; False when the bucket has another owner."""

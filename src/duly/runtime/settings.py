@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     only. A projection comes to know of an event that much later; an idle worker spends some 1 % of a core on it."""
     old_transaction_after: timedelta = timedelta(minutes=1)
     """How long a transaction of this database may stay open until a warning names it. PostgreSQL only."""
-    deliveries_max: int = 16
+    deliveries_max: int = 32
     """How many subscribers run at once in one process."""
     rows_max: int = 1_000
     """How many outbox rows one process keeps in hand."""

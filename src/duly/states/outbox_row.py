@@ -6,6 +6,7 @@ Rules
 3. After the last attempt the head is parked, where people see it, and steps out of the order.
 4. A failure that repeating cannot cure parks the head at once.
 5. A conflict with another writer, or a lost connection, is no failed attempt.
+6. Where the worker before was lost, an attempt is counted before it begins: so one that ends the process counts, too.
 """
 
 from __future__ import annotations
@@ -39,3 +40,14 @@ def after_failure(attempts_before: int, *, permanent: bool, retry: RetrySchedule
     attempts = attempts_before + 1
     wait = None if permanent else retry.wait_after(attempts, fraction)
     return Park(attempts) if wait is None else Wait(attempts, wait)
+
+
+def before_attempt(attempts_before: int, *, retry: RetrySchedule, fraction: float) -> AfterFailure:
+    """Decide about a row of a lost worker, before it is handled: what it counts and waits if nothing is heard again.
+
+    `Park` when its attempts are spent: the last one of them has not come back.
+    """
+    if attempts_before >= retry.attempts_max:
+        return Park(attempts_before)
+    decision = after_failure(attempts_before, permanent=False, retry=retry, fraction=fraction)
+    return Wait(decision.attempts, timedelta()) if isinstance(decision, Park) else decision

@@ -8,36 +8,24 @@ from typing import Final
 from uuid import uuid4
 
 from duly.clock import time_of, to_milliseconds
-from duly.messages.envelope import Envelope, Kind, decode_chain
 from duly.messages.identity import BUCKETS
-from duly.ports.store import Due, LaneKey, Notice, Ownership, Parked, Subscription
+from duly.ports.store import Due, Notice, Ownership, Parked, Subscription
 from duly.stores.commit_script import DELETE_HOLD, INSERT_OUTBOX, owns_bucket
 from duly.stores.notice_scripts import notice_script
+from duly.stores.outbox_looks import SELECT_LAST
 from duly.stores.script import Script, Statement, storable
 
-# Read by primary key in order and filtered: no index to maintain, and no sort, whatever waits. Limited before messages
-# are looked up: without statistics PostgreSQL would look up those of the whole backlog.
-SELECT_DUE: Final = """
-SELECT d.id, d.bucket, d.subscriber_no, d.lane, d.attempts,
-       m.id, m.tenant, m.kind, m.name, m.version, m.body, p.body, m.subject, m.stream, m.stream_version, m.handler,
-       m.chain, m.trace
-  FROM (SELECT o.id, o.bucket, o.subscriber_no, o.lane, o.commit_id, o.ordinal,
-               CASE WHEN h.head_id = o.id THEN h.attempts ELSE 0 END AS attempts
-          FROM duly.outbox AS o
-          LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
-         WHERE o.bucket = ANY(:buckets) AND o.subscriber_no = ANY(:subscribers)
-           AND NOT o.subscriber_no || ' ' || o.lane = ANY(:but_for)
-           AND (h.lane IS NULL OR h.until_ms <= duly.now_ms())
-         ORDER BY o.id LIMIT :rows_max) AS d
-  JOIN duly.message AS m ON m.commit_id = d.commit_id AND m.ordinal = d.ordinal
-  LEFT JOIN duly.personal AS p ON p.message_id = m.id
- ORDER BY d.id
-"""
 COUNT_UNDELIVERED: Final = """
 SELECT (SELECT count(*) FROM duly.outbox AS o
           LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
          WHERE h.lane IS NULL OR h.until_ms <= duly.now_ms() + :within_ms)
      + (SELECT count(*) FROM duly.later WHERE due_ms <= duly.now_ms() + :within_ms)
+"""
+# An owner that was silent only for a while, and comes back for its own, has not been ended by what it handled.
+SELECT_FREE: Final = """
+SELECT bucket, CASE WHEN owner IS NULL OR owner = :owner THEN 0 ELSE 1 END
+  FROM duly.bucket WHERE until_ms <= duly.now_ms() ORDER BY bucket LIMIT :wanted
+   FOR UPDATE SKIP LOCKED
 """
 UPSERT_HOLD: Final = """
 INSERT INTO duly.lane_hold (subscriber_no, lane, head_id, attempts, until_ms, reason)
@@ -107,13 +95,10 @@ def own_buckets_script(owner: str, lease: timedelta, let_go: Sequence[int]) -> S
         "SELECT bucket, token FROM duly.bucket WHERE owner = :owner AND until_ms > duly.now_ms()", {"owner": owner}
     )
     tokens: dict[int, str] = {row[0]: row[1] for row in mine.rows}
+    unclean: dict[int, int] = {}
     if len(tokens) < share:
-        free = yield Statement(
-            "SELECT bucket FROM duly.bucket WHERE until_ms <= duly.now_ms() ORDER BY bucket LIMIT :wanted "
-            "FOR UPDATE SKIP LOCKED",
-            {"wanted": share - len(tokens)},
-        )
-        for (bucket,) in free.rows:
+        free = yield Statement(SELECT_FREE, {"owner": owner, "wanted": share - len(tokens)})
+        for bucket, is_unclean in free.rows:
             token = uuid4().hex
             yield Statement("SELECT duly.lock_bucket(:bucket)", {"bucket": bucket})
             yield Statement(
@@ -122,7 +107,11 @@ def own_buckets_script(owner: str, lease: timedelta, let_go: Sequence[int]) -> S
                 {"owner": owner, "token": token, "lease_ms": lease_ms, "bucket": bucket},
             )
             tokens[bucket] = token
-    return Ownership(tokens, share)
+            if is_unclean:
+                # After the lock: what the former owner still commits, it has begun before.
+                ((last,),) = (yield Statement(SELECT_LAST)).rows
+                unclean[bucket] = last
+    return Ownership(tokens, share, unclean)
 
 
 def disown_script(owner: str) -> Script[None]:
@@ -131,46 +120,6 @@ def disown_script(owner: str) -> Script[None]:
         "UPDATE duly.bucket SET owner = NULL, token = NULL, until_ms = 0 WHERE owner = :owner", {"owner": owner}
     )
     yield Statement("DELETE FROM duly.worker WHERE owner = :owner", {"owner": owner})
-
-
-def due_script(
-    buckets: Sequence[int], subscribers: Sequence[int], but_for: Sequence[LaneKey], rows_max: int
-) -> Script[list[Due]]:
-    """Outbox rows that may be delivered now, by row."""
-    found = yield Statement(
-        SELECT_DUE,
-        {
-            "buckets": list(buckets),
-            "subscribers": list(subscribers),
-            "but_for": [f"{subscriber} {lane}" for subscriber, lane in but_for],
-            "rows_max": rows_max,
-        },
-    )
-    return [
-        Due(
-            row=row[0],
-            bucket=row[1],
-            subscriber=row[2],
-            lane=row[3],
-            attempts=row[4],
-            envelope=Envelope(
-                id=str(row[5]),
-                tenant=row[6],
-                kind=Kind(row[7]),
-                name=row[8],
-                version=row[9],
-                body=row[10],
-                personal=row[11],
-                subject=row[12],
-                stream=row[13],
-                stream_version=row[14],
-                handler=row[15],
-                chain=decode_chain(row[16]),
-                trace=row[17],
-            ),
-        )
-        for row in found.rows
-    ]
 
 
 def hold_script(due: Due, token: str, attempts: int, wait: timedelta, reason: str) -> Script[bool]:

@@ -9,7 +9,18 @@ from typing import Final
 from duly.ports.change import Repeat
 from duly.ports.ledger import LookUpDue, LookUpEnded, Lost, LostSettler, OpenBreaker, Turn, Turned
 from duly.ports.outcomes import Hearers
-from duly.ports.store import Due, LaneKey, Notice, Ownership, Parked, StoredDocument, Subscription, Unfinished
+from duly.ports.store import (
+    Due,
+    Look,
+    Mark,
+    Notice,
+    Ownership,
+    Parked,
+    Seen,
+    StoredDocument,
+    Subscription,
+    Unfinished,
+)
 from duly.stores import attempt_ends, ledger_scripts, look_up_scripts, outbox_scripts
 from duly.stores.archive_scripts import SqlArchive
 from duly.stores.commit_script import inbox_script
@@ -18,6 +29,7 @@ from duly.stores.history_scripts import SqlHistories
 from duly.stores.housekeeping_scripts import SqlHousekeeping
 from duly.stores.later_scripts import SqlLater
 from duly.stores.log_scripts import SqlLog
+from duly.stores.outbox_looks import look_script, mark_script
 from duly.stores.process_scripts import SqlProcesses
 from duly.stores.receipt_scripts import SqlReceipts
 from duly.stores.replay_scripts import SqlReplay
@@ -119,11 +131,13 @@ class SqlStore(
         """Let go of all of *owner*'s buckets."""
         await self._engine.write(lambda: outbox_scripts.disown_script(owner))
 
-    async def due(
-        self, buckets: Sequence[int], subscribers: Sequence[int], but_for: Sequence[LaneKey], rows_max: int
-    ) -> list[Due]:
+    async def look(self, look: Look) -> Seen:
         """Outbox rows that may be delivered now."""
-        return await self._engine.read(lambda: outbox_scripts.due_script(buckets, subscribers, but_for, rows_max))
+        return await self._engine.read(lambda: look_script(look))
+
+    async def mark(self) -> Mark:
+        """How far rows are numbered by now."""
+        return await self._engine.read(mark_script)
 
     async def hold(self, due: Due, token: str, *, attempts: int, wait: timedelta, reason: str) -> bool:
         """Put a lane on hold."""

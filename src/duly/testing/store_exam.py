@@ -18,7 +18,7 @@ from duly.messages.identity import BUCKETS, bucket_of
 from duly.ports.change import Change, Delivered, DocumentWrite, Entry, InboxWrite, Intent, Promise
 from duly.ports.gateway import Prepared
 from duly.ports.ledger import Claim, Claimed, Ended, Turn
-from duly.ports.store import Due, LaneKey, Ownership, Store
+from duly.ports.store import Due, LaneKey, Look, Ownership, Store
 from duly.states.effect import Dispatch, Settled, Terms
 from duly.states.policy import Keeps, Policy
 from duly.states.retry import RetrySchedule
@@ -179,7 +179,8 @@ async def due_rows(
     store: Store, subscribers: Sequence[int] = (1,), *, but_for: Sequence[LaneKey] = (), rows_max: int = 1_000
 ) -> list[Due]:
     """What is due in all buckets."""
-    return await store.due(range(BUCKETS), subscribers, but_for, rows_max)
+    look = Look(buckets=range(BUCKETS), subscribers=subscribers, but_for_lanes=but_for, rows_max=rows_max)
+    return list((await store.look(look)).rows)
 
 
 def delivered(due: Due, tokens: Ownership) -> Delivered:
@@ -190,7 +191,7 @@ def delivered(due: Due, tokens: Ownership) -> Delivered:
         token=tokens.tokens[due.bucket],
         subscriber=due.subscriber,
         lane=due.lane,
-        is_held=due.attempts > 0,
+        is_held=due.is_held,
     )
 
 

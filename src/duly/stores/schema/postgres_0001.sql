@@ -339,6 +339,22 @@ CREATE TABLE duly.outbox (
     ordinal       integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
+-- How far rows of the outbox are numbered, and a transaction that began after that was read. Who writes to the outbox
+-- has its transaction id before it draws a number. So rows up to `last` are decided, and those that are committed are
+-- seen, by every snapshot in which all transactions up to `transaction` have ended. Source: ADR-0026.
+--
+-- The empty message is written to the log of the database alone, so that the commit waits for it: what was drawn before
+-- is on disk then, and a crash takes no number back.
+CREATE FUNCTION duly.outbox_mark(OUT last bigint, OUT transaction bigint)
+    LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO last FROM duly.outbox_id_seq AS s;
+    PERFORM pg_logical_emit_message(true, 'duly', '');
+    transaction := pg_current_xact_id()::text::bigint;
+END
+$$;
+
 -- Promises that wait for their time; then they go to the outbox, and their order counts from there.
 CREATE TABLE duly.later (
     tenant        text COLLATE "C" NOT NULL,
@@ -418,6 +434,7 @@ CREATE TABLE duly.lane_hold (
     reason        text NOT NULL,
     PRIMARY KEY (subscriber_no, lane)
 );
+CREATE INDEX lane_hold_until ON duly.lane_hold (until_ms);
 
 CREATE TABLE duly.parked (
     id            bigint PRIMARY KEY,
@@ -714,6 +731,53 @@ AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(1685416057, bucket);
     RETURN bucket;
+END
+$$;
+
+-- What the relay looks at: rows of the outbox behind one, in their order, by primary key, whatever the statistics say;
+-- messages are looked up for those alone. Without a hold, or, if wanted, with one that is over. Rows that are left out
+-- are asked for in a subquery: that is answered from a table by hash, and a list row by row.
+CREATE FUNCTION duly.look_at_outbox(
+    after_row     bigint,
+    with_held     integer,
+    buckets       integer[],
+    subscribers   integer[],
+    but_for_lanes text[],
+    but_for_rows  bigint[],
+    rows_max      integer
+) RETURNS TABLE (id bigint, bucket integer, subscriber_no integer, lane text, attempts integer, is_held integer,
+                 message_id text, tenant text, kind text, name text, version integer, body text, personal text,
+                 subject text, stream text, stream_version integer, handler text, chain text, trace text)
+    LANGUAGE plpgsql STABLE ROWS 500
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    -- Once: were a hold over while rows are read, the end of its lane would be shown without its head.
+    now_at CONSTANT bigint := duly.now_ms();
+BEGIN
+    RETURN QUERY
+    SELECT d.id, d.bucket, d.subscriber_no, d.lane, d.attempts, d.is_held,
+           m.id, m.tenant, m.kind, m.name, m.version, m.body, p.body, m.subject, m.stream, m.stream_version, m.handler,
+           m.chain, m.trace
+      FROM (SELECT o.id, o.bucket, o.subscriber_no, o.lane, o.commit_id, o.ordinal,
+                   CASE WHEN h.head_id = o.id THEN h.attempts ELSE 0 END AS attempts,
+                   CASE WHEN h.lane IS NULL THEN 0 ELSE 1 END AS is_held
+              FROM duly.outbox AS o
+              LEFT JOIN duly.lane_hold AS h ON h.subscriber_no = o.subscriber_no AND h.lane = o.lane
+             WHERE o.id > after_row AND o.bucket = ANY(buckets) AND o.subscriber_no = ANY(subscribers)
+               AND NOT o.subscriber_no || ' ' || o.lane = ANY(but_for_lanes)
+               AND o.id NOT IN (SELECT unnest(but_for_rows))
+               AND (h.lane IS NULL OR (with_held = 1 AND h.until_ms <= now_at))
+             ORDER BY o.id LIMIT rows_max) AS d
+      LEFT JOIN duly.message AS m ON m.commit_id = d.commit_id AND m.ordinal = d.ordinal
+      LEFT JOIN duly.personal AS p ON p.message_id = m.id
+     ORDER BY d.id;
 END
 $$;
 

@@ -254,6 +254,7 @@ CREATE TABLE duly_lane_hold (
     reason        TEXT NOT NULL,
     PRIMARY KEY (subscriber_no, lane)
 ) WITHOUT ROWID;
+CREATE INDEX duly_lane_hold_until ON duly_lane_hold (until_ms);
 
 CREATE TABLE duly_parked (
     id            INTEGER PRIMARY KEY,
