@@ -35,6 +35,7 @@ from duly.ports.ledger import BreakerMove, Claimed, Ended
 from duly.ports.log import LogEvent, LogPage
 from duly.ports.outcomes import Hearers
 from duly.ports.projections import Advance, Generation
+from duly.ports.store import Look, Seen
 from duly.states.attempt import NotSent, Outcome
 from duly.states.effect import Dispatch, Settled, after_attempt
 from duly.stores import attempt_ends, rebuild_scripts, receipt_moves, script, turn_script, view_scripts
@@ -46,6 +47,7 @@ from duly.stores.postgres.pool import ConnectionPool
 from duly.stores.postgres.transaction import PostgresTransaction
 from duly.stores.script import Script, Statement
 from duly.stores.sqlite import SqliteStore
+from duly.stores.sqlite.file_lock import FileLock
 from duly.work.savepoints import Savepoints
 from duly.work.unit_of_work import UnitOfWork
 
@@ -246,6 +248,19 @@ def old_transactions_are_not_named(stack: ExitStack) -> None:
     stack.enter_context(patch.object(OldTransactionWatch, "look", look))
 
 
+# R11.
+
+
+def marks_are_never_decided(stack: ExitStack) -> None:
+    """The low-water mark stays where it was: every claim passes the rows again that are done and not put away."""
+    look = PostgresStore.look
+
+    async def undecided(self: PostgresStore, wanted: Look) -> Seen:
+        return replace(await look(self, wanted), is_decided=False)
+
+    stack.enter_context(patch.object(PostgresStore, "look", undecided))
+
+
 # R19.
 
 
@@ -256,6 +271,15 @@ def workers_wait_to_be_woken(stack: ExitStack) -> None:
         await self._woken.wait()
 
     stack.enter_context(patch.object(Relay, "_pause", wait))
+
+
+# R23.
+
+
+def writers_wait_as_sqlite_does(stack: ExitStack) -> None:
+    """Nobody takes the lock on the file beside: whoever finds SQLite's own taken sleeps, and tries again."""
+    stack.enter_context(patch.object(FileLock, "acquire", lambda self: None))
+    stack.enter_context(patch.object(FileLock, "release", lambda self: None))
 
 
 # R27.
@@ -444,7 +468,9 @@ BUGS: Final[Mapping[str, Bug]] = {
         sequencers_are_one_statement,
         sequencers_wait_for_older_transactions,
         old_transactions_are_not_named,
+        marks_are_never_decided,
         workers_wait_to_be_woken,
+        writers_wait_as_sqlite_does,
         breakers_never_open,
         intents_are_written_outside_of_the_transaction,
         blocks_take_back_the_database_only,

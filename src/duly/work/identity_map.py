@@ -13,6 +13,7 @@ from duly.errors import AggregateExists, InvalidField, InvalidInput, ReadOnlyUse
 from duly.ports.change import DocumentWrite, Entry, SnapshotWrite, VersionCheck
 from duly.ports.store import StoredDocument
 from duly.work.aggregate_type import AggregateType, Stored
+from duly.work.lives import first_version
 from duly.work.memory import Memory
 from duly.work.stream_type import StreamType
 
@@ -202,7 +203,7 @@ class IdentityMap(msgspec.Struct, eq=False):
                 continue
             tracked.version += write.grows
             if not isinstance(tracked.aggregate_type, StreamType):
-                tracked.document = StoredDocument(write.id, write.expected + 1, write.schema, write.body)
+                tracked.document = StoredDocument(write.id, write.expected + write.grows, write.schema, write.body)
             tracked.entries = tracked.aggregate_type.entries(tracked.aggregate)
             tracked.recorded = False
 
@@ -250,7 +251,14 @@ class IdentityMap(msgspec.Struct, eq=False):
                 found.checks.append(VersionCheck(of.name, document.id, document.version))
             return
         found.documents.append(
-            DocumentWrite(type=of.name, id=aggregate.id, expected=tracked.version, schema=of.schema, body=body)
+            DocumentWrite(
+                type=of.name,
+                id=aggregate.id,
+                expected=tracked.version,
+                schema=of.schema,
+                body=body,
+                grows=1 if document is not None else first_version(),
+            )
         )
         if of.is_findable:
             self._add_entries(tracked, found)

@@ -17,6 +17,7 @@ from duly.messages.message import DomainEvent, Message, PublicEvent
 from duly.ports.change import Later, Promise
 from duly.telemetry import current_trace
 from duly.work.identity_map import Tracked
+from duly.work.lives import changes_counted
 from duly.work.routes import Handler, Publisher, Routes
 from duly.work.scope import Handling, Post
 
@@ -83,7 +84,7 @@ class Saying(msgspec.Struct, eq=False):
         event = recorded.event
         if not isinstance(event, DomainEvent):
             raise InvalidMessage(f"{tracked.stream} recorded {event!r}, which is no DomainEvent.")
-        version = recorded.number or tracked.version + 1
+        version = recorded.number or changes_counted(tracked.version) + 1
         envelope = self._envelope(event, _EVENT, handling, handling.next_id(), tracked.stream, version)
         hearing = self._routes.hearing(type(event))
         if hearing.listeners:

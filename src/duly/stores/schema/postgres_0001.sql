@@ -30,7 +30,7 @@ CREATE TABLE duly.document (
     tenant  text COLLATE "C" NOT NULL,
     type    text COLLATE "C" NOT NULL,
     id      text COLLATE "C" NOT NULL,
-    version integer NOT NULL,
+    version bigint NOT NULL,                     -- changes; in the upper half the life of the id
     schema  integer NOT NULL,
     body    text NOT NULL,
     PRIMARY KEY (tenant, type, id)
@@ -786,8 +786,8 @@ $$;
 CREATE TYPE duly.inbox_write    AS (unit integer, id text, name text, digest text, token text, result text, keep_ms bigint);
 CREATE TYPE duly.delivered      AS (unit integer, row_id bigint, bucket integer, token text, subscriber integer,
                                     held_lane text);
-CREATE TYPE duly.version_check  AS (unit integer, type text, id text, version integer);
-CREATE TYPE duly.document_write AS (unit integer, type text, id text, schema integer, body text, grows integer);
+CREATE TYPE duly.version_check  AS (unit integer, type text, id text, version bigint);
+CREATE TYPE duly.document_write AS (unit integer, type text, id text, schema integer, body text, grows bigint);
 CREATE TYPE duly.entry_write    AS (unit integer, type text, field text, value text, slot text, id text);
 CREATE TYPE duly.lane_lock      AS (unit integer, lane text);
 CREATE TYPE duly.message_write  AS (unit integer, ordinal integer, id text, kind text, name text, version integer,
@@ -934,7 +934,7 @@ DECLARE
     expected    duly.version_check;
     document    duly.document_write;
     entry       duly.entry_write;
-    present     integer;
+    present     bigint;
     new_commit  bigint;
 BEGIN
     IF checked IS NOT NULL THEN
@@ -1134,7 +1134,7 @@ DECLARE
     lane        duly.lane_lock;
     command     duly.inbox_write;
     cancelling  duly.cancelling;
-    present     integer;
+    present     bigint;
     wanted      integer;
     inserted    bigint;
     deleted     bigint[];
