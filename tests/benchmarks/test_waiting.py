@@ -10,14 +10,14 @@ import pytest
 from benchmarks.subjects import waiting
 from benchmarks.subjects.baskets import TENANT, FillBaskets, Packing, baskets
 from duly import Duly
-from duly.ports.store import Due
+from duly.ports.store import Seen
 from duly.stores.memory import MemoryStore
 
 
 class BrokenStore(MemoryStore):
     """Its outbox cannot be read, in a way that nobody expects."""
 
-    async def due(self, *_: Any, **__: Any) -> list[Due]:
+    async def look(self, *_: Any, **__: Any) -> Seen:
         raise RuntimeError("the outbox broke")
 
 

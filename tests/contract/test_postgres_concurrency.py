@@ -208,7 +208,7 @@ async def test_a_commit_that_loses_a_deadlock_runs_again(
         await mine.execute("UPDATE duly.document SET body = '[]' WHERE id = 'a'", {})
         await mine.commit()
     assert await theirs == Done()
-    assert await deadlocks() == 1
+    assert await deadlocks() >= 1
 
 
 # Lanes and buckets.
