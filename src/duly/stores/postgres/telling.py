@@ -25,7 +25,7 @@ CHANNEL: Final = "duly"
 NOTIFY_REST_SECONDS: Final = 0.004
 """The shortest time between two NOTIFYs of a process, when the first of them told of one commit; of more it is longer,
 so that what there is most of costs least. What is told meanwhile goes with the next one."""
-NOTIFY_REST_SECONDS_MAX: Final = 0.01
+NOTIFY_REST_SECONDS_MAX: Final = 0.02
 NOTIFY_SECONDS_MAX: Final = 5.0
 """After this time without an answer a NOTIFY has failed."""
 NOTIFY_RETRY_SECONDS: Final = 1.0
