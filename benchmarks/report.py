@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from benchmarks.peers.table import ABOUT, peer_notes, peer_rows
 from benchmarks.peers.table import COLUMNS as PEER_COLUMNS
 from benchmarks.results import Failed, NotRunHere, Records, Result, Scaled
+from benchmarks.shortfalls import SHORTFALLS
 from benchmarks.table import COLUMNS, COST_COLUMNS, cost_rows, curve_columns, curve_rows, rows
 
 CHART_NAME = "ratios.svg"
@@ -55,6 +56,7 @@ def report(records: Records) -> str:
         f"![How far each target is reached]({CHART_NAME})\n",
         _table(records),
         *_troubles(records),
+        *_shortfalls(records),
         *_costs(records),
         *_curves(records),
         *_peers(records),
@@ -121,6 +123,28 @@ def _troubles(records: Records) -> list[str]:
             case Result() | Scaled():
                 pass
     return [*found, ""] if found else []
+
+
+def missed(records: Records) -> list[str]:
+    """The keys of which a target is not reached."""
+    return [
+        key
+        for key, record in records.items()
+        if isinstance(record, Result) and not (record.met and all(other.met for other in record.also))
+    ]
+
+
+def _shortfalls(records: Records) -> list[str]:
+    keys = missed(records)
+    if not keys:
+        return []
+    found = [f"- `{key}`: {SHORTFALLS.get(key, 'nobody has looked yet.')}" for key in keys]
+    return [
+        "## What stands between\n",
+        "Of what misses a target, where the time goes, and what was tried.\n",
+        *found,
+        "",
+    ]
 
 
 def _subjects(records: Records) -> list[str]:
