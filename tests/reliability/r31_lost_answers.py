@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -95,7 +96,7 @@ async def lost_answers(run: Run) -> Told:
         async with app:
             for start in range(0, count, 500):
                 await app.execute(SendOut(numbers=numbers[start : start + 500]))
-            await _each_was_tried(url, count)
+            await _each_was_tried(url, provider, numbers)
         before = {number: provider.calls(number) for number in numbers}
         provider.forget_keys()
         async with _application(url, provider, later=LATER) as app:
@@ -125,12 +126,16 @@ async def lost_answers(run: Run) -> Told:
     )
 
 
-async def _each_was_tried(url: str, count: int) -> None:
-    """Wait until every first attempt has its outcome."""
+async def _each_was_tried(url: str, provider: Provider, numbers: Sequence[str]) -> None:
+    """Wait until each was called for, and every first attempt has its outcome.
+
+    The first attempt of a busy process may never have begun: then the second one is the first call.
+    """
     async with asyncio.timeout(120):
         while True:
             rows = await read_rows(url)
-            if sum(bool(e.attempts) and e.attempts[0].ended_ms is not None for e in rows.effects) == count:
+            ended = sum(bool(e.attempts) and e.attempts[-1].ended_ms is not None for e in rows.effects)
+            if ended == len(numbers) and all(provider.calls(number) for number in numbers):
                 return
             await asyncio.sleep(0.1)
 

@@ -73,13 +73,16 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of everything, checkpoint included."""
-        if self._writer_thread is None or self._reader_threads is None:
+        writer, readers = self._writer_thread, self._reader_threads
+        if writer is None or readers is None:
             return
         async with self.turns.alone():
+            # Whoever was cancelled may be read for still. A connection that is closed meanwhile ends the process.
+            self._reader_threads = None
+            readers.end()
             await self.in_writer(self._close)
-            self._writer_thread.end()
-            self._reader_threads.end()
-            self._writer_thread = self._reader_threads = None
+            writer.end()
+            self._writer_thread = None
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None
