@@ -96,14 +96,14 @@ async def lost_answers(run: Run) -> Told:
         async with app:
             for start in range(0, count, 500):
                 await app.execute(SendOut(numbers=numbers[start : start + 500]))
-            await _each_was_tried(url, provider, numbers)
+            not_sent = await _each_was_tried(url, provider, numbers)
         before = {number: provider.calls(number) for number in numbers}
         provider.forget_keys()
         async with _application(url, provider, later=LATER) as app:
             await app.until_quiet(time_max=timedelta(seconds=60), within=timedelta(days=30))
         rows = await read_rows(url)
-        resent = [number for number in numbers if provider.calls(number) > before[number]]
-        repeated = sum(calls - 1 for number, calls in before.items() if number.startswith("keyed"))
+        resent = [number for number in numbers if provider.calls(number) > before[number] and number not in not_sent]
+        repeated = sum(max(calls - 1, 0) for number, calls in before.items() if number.startswith("keyed"))
     found = [f"R31: {number} was sent again without a key that is good" for number in resent]
     found += [
         f"R31: {n} was sent again without a key" for n, calls in before.items() if n.startswith("bare") and calls > 1
@@ -112,12 +112,15 @@ async def lost_answers(run: Run) -> Told:
     found += [*taken_once_or_unknown(history, rows), *nothing_is_sent_from_a_rollback(history, rows)]
     killed, said = await _killed_with_the_answer(run)
     explanations = unknown_is_explained(rows)
-    without = len(resent) + sum(calls - 1 for number, calls in before.items() if number.startswith("bare"))
+    without = len(resent) + sum(max(calls - 1, 0) for number, calls in before.items() if number.startswith("bare"))
     return Told(
         faults=count + killed,
         figures={
             "answers lost": str(count + killed),
             "of them with their worker": str(killed),
+            "first attempts that were not sent": f"{len(not_sent)} {sorted(set(not_sent.values()))}"
+            if not_sent
+            else "0",
             "resends without a key": str(without),
             "repeats under a key that was good": str(repeated),
             "unknown explained": f"{count - len(explanations)} of {count}",
@@ -126,18 +129,23 @@ async def lost_answers(run: Run) -> Told:
     )
 
 
-async def _each_was_tried(url: str, provider: Provider, numbers: Sequence[str]) -> None:
-    """Wait until each was called for, and every first attempt has its outcome.
+async def _each_was_tried(url: str, provider: Provider, numbers: Sequence[str]) -> dict[str, str]:
+    """Wait until every first attempt has its outcome. Those that are known not to have been sent, with the reason.
 
-    The first attempt of a busy process may never have begun: then the second one is the first call.
+    They have lost no answer, and what comes later is the first call.
     """
     async with asyncio.timeout(120):
         while True:
             rows = await read_rows(url)
-            ended = sum(bool(e.attempts) and e.attempts[-1].ended_ms is not None for e in rows.effects)
-            if ended == len(numbers) and all(provider.calls(number) for number in numbers):
-                return
+            tried = [e for e in rows.effects if e.attempts and e.attempts[0].ended_ms is not None]
+            if len(tried) == len(numbers):
+                break
             await asyncio.sleep(0.1)
+    return {
+        e.reference: e.attempts[0].evidence
+        for e in tried
+        if e.attempts[0].outcome == "not sent" and not provider.calls(e.reference)
+    }
 
 
 def _all_unknown(rows: Rows, count: int) -> list[str]:
